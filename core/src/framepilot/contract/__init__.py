@@ -1,0 +1,1 @@
+"""The contract between operator and app: desired state, observed state, report, events, metric names."""

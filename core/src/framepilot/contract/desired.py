@@ -1,0 +1,149 @@
+"""Desired state: the one JSON document that tells an instance what to run.
+
+The operator writes it, the app follows it. A change of batch size, wait or model version is a change
+of this document and of nothing else, so it never restarts anything. `uid` and `generation` order the
+documents (`judge`), so that a late, repeated or damaged write can do no harm.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from framepilot.contract.document import Document, DocumentError, explain
+from framepilot.contract.graph import duplicates, module_graph_problems
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Delivery(StrEnum):
+    """What happens when frames arrive faster than they can be served."""
+
+    NEWEST = "newest"  # the waiting frame is superseded; deadlines are enforced
+    LOSSLESS = "lossless"  # the source waits; deadlines are reported, never enforced
+
+
+class ModelRef(Document):
+    """One version of one model in a store. `sha256` is the digest of its `model.yaml`, which lists all others."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,63}$")]
+    uri: str
+    sha256: Digest | None = None
+
+
+class Batch(Document):
+    """The most items of one batch, and the longest that its first item waits for the others."""
+
+    size: Annotated[int, Field(ge=1, le=256)]
+    max_wait_ms: Annotated[float, Field(ge=0)] = 0
+
+
+class Where(Document):
+    """Which items of the input module become items of this one."""
+
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0
+
+
+class DesiredStream(Document):
+    """`fps` caps the rate (absent: the source's own); `realtime` paces a file by its clock; `loop` starts it again."""
+
+    name: Name
+    source: str
+    fps: Annotated[float, Field(gt=0)] | None = None
+    delivery: Delivery = Delivery.NEWEST
+    loop: bool = False
+    realtime: bool = True
+
+
+class DesiredModule(Document):
+    """One model's step. Without `inputs` its item is the frame; with one, an item for each detection of that module."""
+
+    name: Name
+    inputs: tuple[Name, ...] = ()
+    where: Where = Where()
+    budget_ms: Annotated[float, Field(gt=0)]
+    batch: Batch
+    model: ModelRef
+    attempt: Annotated[int, Field(ge=1)] = 1
+    fallback: ModelRef | None = None
+
+
+class DesiredSink(Document):
+    """Where results go. `drops` adds an event for each dropped frame."""
+
+    name: Name
+    type: Literal["stdout", "file"]
+    path: Path | None = None
+    drops: bool = False
+
+
+class Pipeline(Document):
+    """What one service runs in this instance. Modules are listed so that inputs come before what they feed."""
+
+    service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
+    objective_ms: Annotated[float, Field(gt=0)]
+    streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
+    modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]
+    sinks: tuple[DesiredSink, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_and_graph(self) -> Self:
+        problems = [
+            *duplicates("streams", [stream.name for stream in self.streams]),
+            *duplicates("sinks", [sink.name for sink in self.sinks]),
+            *module_graph_problems([(module.name, module.inputs) for module in self.modules]),
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class DesiredState(Document):
+    """Everything that one instance shall run."""
+
+    instance_uid: Annotated[str, Field(min_length=1)]
+    generation: Annotated[int, Field(ge=1)]
+    pipelines: tuple[Pipeline, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> DesiredState:
+        """Read a document.
+
+        Raises:
+            DocumentError: it is not JSON, or a field is missing, unknown or out of range.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DocumentError("desired state", explain(error)) from error
+
+    def to_json(self) -> str:
+        """The document as it is written to disk or into a ConfigMap: indented JSON with camelCase names."""
+        return self.model_dump_json(indent=1, exclude_none=True)
+
+
+class Verdict(StrEnum):
+    """What an instance does with a document that it finds."""
+
+    ACCEPT = "accept"
+    SAME = "same"
+    STALE = "stale"
+    CONFLICT = "conflict"
+
+
+def judge(current: DesiredState | None, found: DesiredState) -> Verdict:
+    """Order two documents.
+
+    Another uid or a higher generation is accepted, a lower one is stale, and the same generation with other content
+    is a conflict that only a new generation resolves.
+    """
+    if current is None or found.instance_uid != current.instance_uid or found.generation > current.generation:
+        return Verdict.ACCEPT
+    if found.generation < current.generation:
+        return Verdict.STALE
+    return Verdict.SAME if found == current else Verdict.CONFLICT

@@ -1,0 +1,35 @@
+"""Names of metrics and labels, said once: the app exports them, the operator, dashboards and alerts read them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Labels
+SERVICE: Final = "service"
+STREAM: Final = "stream"
+MODULE: Final = "module"
+REASON: Final = "reason"
+STAGE: Final = "stage"
+VERSION: Final = "version"
+RESULT: Final = "result"
+
+# Frames: ingested = delivered + dropped + in_flight for each service and stream
+FRAMES_INGESTED: Final = "framepilot_frames_ingested_total"
+FRAMES_DELIVERED: Final = "framepilot_frames_delivered_total"
+FRAMES_DROPPED: Final = "framepilot_frames_dropped_total"
+FRAMES_IN_FLIGHT: Final = "framepilot_frames_in_flight"
+FRAME_LATENCY: Final = "framepilot_frame_latency_seconds"
+
+# Modules
+MODULE_ITEMS: Final = "framepilot_module_items_total"
+MODULE_QUEUE: Final = "framepilot_module_queue_items"
+MODULE_STAGE: Final = "framepilot_module_stage_seconds"
+MODULE_BATCH_CAP: Final = "framepilot_module_batch_cap_items"
+MODULE_BATCH_ITEMS: Final = "framepilot_module_batch_items"
+MODULE_VERSION: Final = "framepilot_module_version_info"
+ROLLOUTS: Final = "framepilot_rollouts_total"
+
+# Device and contract
+DEVICE_BUSY: Final = "framepilot_device_busy_seconds_total"
+DESIRED_GENERATION: Final = "framepilot_desired_state_generation"
+DESIRED_ERRORS: Final = "framepilot_desired_state_errors_total"

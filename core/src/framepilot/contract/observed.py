@@ -1,0 +1,144 @@
+"""Observed state: what an instance says of itself on `/status`. Times are Unix seconds, durations milliseconds.
+
+It is the journal of what is true now, never of what was wished for: the operator compares it with what it wrote.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, ValidationError
+
+from framepilot.contract.desired import Batch, Digest, Name
+from framepilot.contract.document import Document, DocumentError, explain
+from framepilot.rollouts.state import RolloutState
+
+
+class StreamState(StrEnum):
+    """Where a stream is in its life."""
+
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    STALLED = "stalled"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class FrameCounts(Document):
+    """The accounting identity: ingested = delivered + sum(dropped) + in_flight, at every moment."""
+
+    ingested: int = 0
+    delivered: int = 0
+    dropped: dict[str, int] = Field(default_factory=dict)
+    in_flight: int = 0
+
+
+class ObservedStream(Document):
+    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening."""
+
+    service: str
+    name: Name
+    source: str
+    state: StreamState
+    fps: float = 0
+    epoch: int | None = None
+    reason: str | None = None
+    frames: FrameCounts = FrameCounts()
+
+
+class ServingModel(Document):
+    """The version that a module runs now."""
+
+    version: str
+    sha256: Digest
+
+
+class ObservedBatch(Batch):
+    """The batch in force, and since when."""
+
+    since: float
+
+
+class ObservedRollout(Document):
+    """The last rollout of a module.
+
+    `pause_ms` is the time between two batches that the switch took; `longest_step_ms` the longest time that one step of
+    loading or warming held the device; `load_ms` the sum of the steps until the program was ready to warm up.
+    """
+
+    state: RolloutState
+    candidate: str
+    sha256: Digest | None = None
+    attempt: int = 1
+    reason: str | None = None
+    since: float
+    pause_ms: float | None = None
+    longest_step_ms: float | None = None
+    load_ms: float | None = None
+
+
+class Latencies(Document):
+    """Means of a module's stages and quantiles of their sum, over its latest items."""
+
+    pre: float = 0
+    queue: float = 0
+    infer: float = 0
+    post: float = 0
+    p50: float = 0
+    p99: float = 0
+
+
+class ProfilePoint(Document):
+    """Measured duration of one batch of this size on this device."""
+
+    batch: int
+    p50_ms: float
+    p99_ms: float
+
+
+class ObservedModule(Document):
+    """One module of one service. `profile` is that of the serving version; `items` counts since the start."""
+
+    service: str
+    name: Name
+    model: Name
+    serving: ServingModel | None = None
+    batch: ObservedBatch
+    rollout: ObservedRollout | None = None
+    queue: int = 0
+    items: int = 0
+    latency_ms: Latencies = Latencies()
+    profile: tuple[ProfilePoint, ...] = ()
+
+
+class Device(Document):
+    """The device of an instance: its class (`cpu`, or the GPU's product name in lower case), name, memory."""
+
+    device_class: str
+    name: str
+    memory_bytes: int = 0
+
+
+class ObservedState(Document):
+    """What one instance is doing now. `error` says why the newest desired state found is not in force, if it is not."""
+
+    instance_uid: str | None = None
+    generation: int = 0
+    error: str | None = None
+    started_at: float
+    device: Device
+    streams: tuple[ObservedStream, ...] = ()
+    modules: tuple[ObservedModule, ...] = ()
+    frames: FrameCounts = FrameCounts()
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> ObservedState:
+        """Read a `/status` answer.
+
+        Raises:
+            DocumentError: it is not JSON, or not of this shape.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DocumentError("/status", explain(error)) from error

@@ -1,0 +1,1 @@
+"""Framepilot's inference app: streams through modules to sinks."""

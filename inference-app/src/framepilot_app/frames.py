@@ -1,0 +1,119 @@
+"""A frame on its way through a pipeline, and how it ends: exactly once, delivered or dropped for a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framepilot.contract.events import FrameId
+
+Image = NDArray[np.uint8]
+"""One picture: height x width x 3, uint8, BGR (OpenCV's order)."""
+
+
+class DropReason(StrEnum):
+    """Why a frame was dropped. The values are labels of the metric and keys of the report."""
+
+    SUPERSEDED = "superseded"  # a newer frame of its stream came before it could start (delivery: newest)
+    LATE = "late"  # it could not have made its deadline any more (delivery: newest)
+    ERROR = "error"  # a model raised on it, or its output did not fit the task
+    REMOVED = "removed"  # its stream, module or service was removed while it was under way
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame. Times are seconds: `captured_at` and `deadline` monotonic, `captured_unix` for people."""
+
+    id: FrameId
+    image: Image
+    captured_at: float
+    captured_unix: float
+    deadline: float
+    enforced: bool
+    """Whether missing the deadline drops it (delivery: newest)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A detection: corners in pixels of the frame, score in 0..1, label."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    score: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A class and its score in 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Output of a detection model for one item, best score first."""
+
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Output of a classification model for one item, best score first."""
+
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Output of an embedding model for one item."""
+
+    vector: tuple[float, ...]
+
+
+Prediction = Detections | Classification | Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What one module said of one item. `parent` is the index of the detection it was cut from; None: the frame."""
+
+    parent: int | None
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleResult:
+    """What one module said of one frame; a frame in which its input found nothing has no items."""
+
+    module: str
+    model: str
+    version: str
+    items: tuple[ItemResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A frame that went all the way. `latency_ms` runs from the return of decode to the hand-over to the sinks."""
+
+    frame: Frame
+    results: tuple[ModuleResult, ...]
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A frame that did not. `detail` is a sentence for a person, or None."""
+
+    frame: Frame
+    reason: DropReason
+    detail: str | None = None
+
+
+Outcome = Delivered | Dropped

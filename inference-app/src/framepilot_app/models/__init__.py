@@ -1,0 +1,1 @@
+"""Models as folders of data: described, verified, packed and stored."""

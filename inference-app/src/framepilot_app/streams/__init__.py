@@ -1,0 +1,1 @@
+"""Streams: where frames come from, paced, and handed on by their delivery rule."""

@@ -1,0 +1,1 @@
+"""Telemetry: counts and latencies as the app measures them itself."""

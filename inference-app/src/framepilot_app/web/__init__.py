@@ -1,0 +1,1 @@
+"""Web: health, readiness, status and metrics over HTTP, read-only."""

@@ -1,0 +1,1 @@
+"""Framepilot's operator: observe, plan, diff, apply, report."""

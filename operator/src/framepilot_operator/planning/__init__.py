@@ -1,0 +1,1 @@
+"""Planning: which instances run what, at which batch size; pure."""

@@ -1,0 +1,1 @@
+"""Telemetry: what instances say of themselves."""
