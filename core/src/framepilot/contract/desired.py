@@ -31,15 +31,20 @@ class ModelRef(Document):
     """One version of one model in a store. `sha256` is the digest of its `model.yaml`, which lists all others."""
 
     name: Name
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,63}$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
     uri: str
     sha256: Digest | None = None
 
 
 class Batch(Document):
-    """The most items of one batch, and the longest that its first item waits for the others."""
+    """The most items of one batch, and the longest that its first item waits for the others.
+
+    `limit` is the largest size that may be asked for later: sizes up to it are warmed and measured with a new version,
+    so that a change of `size` is in force at once and the planner knows what it would cost.
+    """
 
     size: Annotated[int, Field(ge=1, le=256)]
+    limit: Annotated[int, Field(ge=1, le=256)] = 32
     max_wait_ms: Annotated[float, Field(ge=0)] = 0
 
 

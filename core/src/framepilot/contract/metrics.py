@@ -11,7 +11,6 @@ MODULE: Final = "module"
 REASON: Final = "reason"
 STAGE: Final = "stage"
 VERSION: Final = "version"
-RESULT: Final = "result"
 
 # Frames: ingested = delivered + dropped + in_flight for each service and stream
 FRAMES_INGESTED: Final = "framepilot_frames_ingested_total"
@@ -27,9 +26,8 @@ MODULE_STAGE: Final = "framepilot_module_stage_seconds"
 MODULE_BATCH_CAP: Final = "framepilot_module_batch_cap_items"
 MODULE_BATCH_ITEMS: Final = "framepilot_module_batch_items"
 MODULE_VERSION: Final = "framepilot_module_version_info"
-ROLLOUTS: Final = "framepilot_rollouts_total"
 
 # Device and contract
 DEVICE_BUSY: Final = "framepilot_device_busy_seconds_total"
 DESIRED_GENERATION: Final = "framepilot_desired_state_generation"
-DESIRED_ERRORS: Final = "framepilot_desired_state_errors_total"
+DESIRED_ERROR: Final = "framepilot_desired_state_error"

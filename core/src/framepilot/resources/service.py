@@ -1,0 +1,267 @@
+"""`InferenceService`: streams, a pipeline of models and a latency objective; what a user declares.
+
+A rule stands here twice, side by side: as a validator for files on one machine, and as a CEL rule for the API server.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from framepilot.contract.desired import Delivery
+from framepilot.contract.graph import duplicates, module_graph_problems
+from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
+from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
+from framepilot.resources.text import Digest, FilePath, Name, Version, list_map, list_set, rules
+from framepilot.resources.uris import SourceUri, StoreUri, is_file
+
+BatchSize = Annotated[int, Field(ge=1, le=256)]
+
+_EARLIER = "self.all(i, m, !has(m.inputs) || m.inputs.all(n, self.exists(j, p, j < i && p.name == n)))"
+
+
+class Stream(ResourcePart):
+    """One source of frames."""
+
+    name: Name
+    source: SourceUri
+    """`file:///absolute/path`, `file:relative/path`, or `test://WIDTHxHEIGHT?fps=25&frames=500` (synthetic)."""
+    fps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """The most frames per second to take; absent: the source's own rate."""
+    delivery: Delivery | None = None
+    """`newest` skips frames that come too fast, `lossless` makes the source wait; absent: lossless for files."""
+    loop: bool = False
+    """Start again at the end."""
+    realtime: bool = False
+    """Pace the source by its own rate, as a camera would."""
+
+    @property
+    def effective_delivery(self) -> Delivery:
+        """The delivery in force: as declared, else lossless for a file and newest for anything live."""
+        if self.delivery is not None:
+            return self.delivery
+        return Delivery.LOSSLESS if is_file(self.source) else Delivery.NEWEST
+
+
+class ModelVersion(ResourcePart):
+    """One version of one model in the store."""
+
+    name: Name
+    version: Version
+    sha256: Digest | None = None
+    """The digest of its `model.yaml`; absent: whatever the store has."""
+
+
+class Where(ResourcePart):
+    """Which detections of the input module become items of this one."""
+
+    min_score: Percent = "0%"
+    """The lowest score, such as `60%`."""
+
+    @property
+    def min_score_fraction(self) -> float:
+        """The lowest score, 0..1."""
+        return fraction(self.min_score)
+
+
+class BatchingMode(StrEnum):
+    """Who chooses the batch size."""
+
+    AUTO = "Auto"
+    FIXED = "Fixed"
+
+
+class Batching(ResourcePart):
+    """How many items run in one batch at most: chosen from the measured profile, or fixed."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.mode != 'Auto' || self.min <= self.max", "min must not be larger than max; raise max or lower min"),
+            ("self.mode != 'Fixed' || has(self.size)", "mode Fixed needs size; add it, or write mode: Auto"),
+            ("self.mode != 'Auto' || !has(self.size)", "size is for mode Fixed; remove it, or write mode: Fixed"),
+        )
+    )
+
+    mode: BatchingMode = BatchingMode.AUTO
+    """Auto: between min and max. Fixed: size."""
+    min: BatchSize = 1
+    max: BatchSize = 32
+    size: BatchSize | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mode is BatchingMode.FIXED and self.size is None:
+            raise ValueError("mode Fixed needs size; add it, or write mode: Auto")
+        if self.mode is BatchingMode.AUTO and self.size is not None:
+            raise ValueError("size is for mode Fixed; remove it, or write mode: Fixed")
+        if self.mode is BatchingMode.AUTO and self.min > self.max:
+            raise ValueError(f"min {self.min} is larger than max {self.max}; raise max or lower min")
+        return self
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The smallest and the largest batch size that may be chosen."""
+        return (self.min, self.max) if self.size is None else (self.size, self.size)
+
+
+class Module(ResourcePart):
+    """One model's step: on frames, or with an input on each detection of an earlier module."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.where) || (has(self.inputs) && size(self.inputs) > 0)",
+                "where selects detections of an input; add inputs, or remove where",
+            ),
+        )
+    )
+
+    name: Name
+    inputs: Annotated[tuple[Name, ...], Field(json_schema_extra={"maxItems": 1, **list_set()})] = ()
+    """The earlier module whose detections are the items; absent: the frame is the item."""
+    where: Where | None = None
+    model: ModelVersion
+    batching: Batching | None = None
+    """Instead of the service's."""
+
+    @model_validator(mode="after")
+    def _where_needs_an_input(self) -> Self:
+        if self.where is not None and not self.inputs:
+            raise ValueError("where selects detections of an input; add inputs, or remove where")
+        return self
+
+
+class Models(ResourcePart):
+    """Where models come from."""
+
+    store: StoreUri
+    """`file:///absolute/folder` or `file:relative/folder`, with a folder `<model>/<version>` for each version."""
+
+    def uri_of(self, model: ModelVersion) -> str:
+        """The folder of one version."""
+        return f"{self.store.rstrip('/')}/{model.name}/{model.version}"
+
+
+class Objective(ResourcePart):
+    """What the service shall reach."""
+
+    latency: Duration
+    """From the decoded frame to the sinks, such as `200ms` or `1.5s`."""
+
+    @property
+    def latency_ms(self) -> float:
+        """The latency in milliseconds."""
+        return duration_ms(self.latency)
+
+
+class SinkType(StrEnum):
+    """The sinks there are."""
+
+    STDOUT = "stdout"
+    FILE = "file"
+
+
+class Sink(ResourcePart):
+    """Where results go."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.type != 'file' || has(self.path)", "a sink of type file needs path"),
+            ("self.type == 'file' || !has(self.path)", "path is for a sink of type file; remove it"),
+        )
+    )
+
+    name: Name
+    type: SinkType
+    path: FilePath | None = None
+    """The file that results are appended to; on one machine relative to the folder of the YAML file."""
+
+    @model_validator(mode="after")
+    def _path_of_a_file(self) -> Self:
+        if self.type is SinkType.FILE and self.path is None:
+            raise ValueError("a sink of type file needs path, such as path: results.jsonl")
+        if self.type is not SinkType.FILE and self.path is not None:
+            raise ValueError("path is for a sink of type file; remove it, or write type: file")
+        return self
+
+
+class InferenceServiceSpec(ResourcePart):
+    """What the user wants."""
+
+    streams: Annotated[tuple[Stream, ...], Field(json_schema_extra={"minItems": 1, "maxItems": 64, **list_map("name")})]
+    modules: Annotated[
+        tuple[Module, ...],
+        Field(
+            json_schema_extra={
+                "minItems": 1,
+                "maxItems": 64,
+                **list_map("name"),
+                **rules((_EARLIER, "every input must name a module that stands earlier in the list")),
+            }
+        ),
+    ]
+    """The pipeline: a module's inputs stand before it."""
+    models: Models
+    objective: Objective
+    batching: Batching = Batching()
+    sinks: Annotated[tuple[Sink, ...], Field(json_schema_extra={"maxItems": 16, **list_map("name")})] = ()
+
+    def batching_of(self, module: Module) -> Batching:
+        """The batching in force for a module: its own, else the service's."""
+        return module.batching or self.batching
+
+
+class ModuleStatus(ResourcePart):
+    """What is known of one module. Versions, not measurements: nothing here changes with every batch."""
+
+    name: Name
+    serving: Version | None = None
+    """The version that serves."""
+    candidate: Version | None = None
+    """The version that is being rolled out."""
+    batch: BatchSize | None = None
+    """The batch size in force."""
+    refused: Version | None = None
+    """The version that was refused; the condition ModelsReady says why."""
+
+
+class InferenceServiceStatus(ResourcePart):
+    """What was observed."""
+
+    observed_generation: Annotated[int, Field(ge=-1)] = -1
+    """The generation of the spec that this status is about; -1: none yet."""
+    conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra={"maxItems": 16, **list_map("type")})] = ()
+    modules: Annotated[tuple[ModuleStatus, ...], Field(json_schema_extra={"maxItems": 64, **list_map("name")})] = ()
+    instances: Annotated[tuple[Name, ...], Field(json_schema_extra={"maxItems": 64, **list_set()})] = ()
+    """The names of the instances that run it."""
+
+
+class InferenceService(ResourcePart):
+    """Streams, a pipeline of models and a latency objective."""
+
+    api_version: Literal["framepilot.dev/v1alpha1"] = API_VERSION
+    kind: Literal["InferenceService"] = "InferenceService"
+    metadata: ObjectMeta
+    spec: InferenceServiceSpec
+    status: InferenceServiceStatus = InferenceServiceStatus()
+
+    @model_validator(mode="after")
+    def _names_and_graph(self) -> Self:
+        spec = self.spec
+        problems = [
+            *(["modules: the pipeline is empty; list at least one module"] if not spec.modules else []),
+            *(["streams: there is no stream; list at least one"] if not spec.streams else []),
+            *duplicates("streams", [stream.name for stream in spec.streams]),
+            *duplicates("sinks", [sink.name for sink in spec.sinks]),
+            *module_graph_problems([(module.name, module.inputs) for module in spec.modules]),
+        ]
+        if problems:
+            raise ValueError("; ".join(f"spec.{problem}" for problem in problems))
+        return self
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.metadata.key

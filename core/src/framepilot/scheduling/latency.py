@@ -1,0 +1,63 @@
+"""How long a batch takes, by its size: what the batcher needs to decide, and the planner to predict.
+
+Between measured sizes the duration is linear, and it never falls with the size: noise in a measurement must not make a
+larger batch look cheaper than a smaller one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+def batch_sizes(cap: int) -> tuple[int, ...]:
+    """The sizes that a module with this cap runs: powers of two below the cap, and the cap.
+
+    Few sizes, so that every one of them can be warmed and measured before it serves.
+    """
+    sizes = [1]
+    while sizes[-1] * 2 < cap:
+        sizes.append(sizes[-1] * 2)
+    return (*sizes, cap) if cap > 1 else (1,)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyModel:
+    """Duration in seconds of one batch by its size, from measured (size, seconds) points, sizes ascending."""
+
+    points: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def measured(cls, points: Iterable[tuple[int, float]]) -> LatencyModel:
+        """Build from points in any order; the last measurement of a size counts.
+
+        Raises:
+            ValueError: there is no point.
+        """
+        by_size = dict(points)
+        if not by_size:
+            raise ValueError("a latency model needs at least one measured batch size")
+        highest = 0.0
+        monotone = []
+        for size, seconds in sorted(by_size.items()):
+            highest = max(highest, seconds)
+            monotone.append((size, highest))
+        return cls(tuple(monotone))
+
+    def seconds(self, size: int) -> float:
+        """Duration of a batch of `size`; above the largest measured size in proportion to it (an upper bound)."""
+        first_size, first = self.points[0]
+        if size <= first_size:
+            return first
+        for (low_size, low), (high_size, high) in pairwise(self.points):
+            if size <= high_size:
+                return low + (high - low) * (size - low_size) / (high_size - low_size)
+        last_size, last = self.points[-1]
+        return last * size / last_size
+
+    def observed(self, size: int, seconds: float, weight: float = 0.1) -> LatencyModel:
+        """The model after one more batch of a measured size: exponentially weighted, other sizes as they were."""
+        return LatencyModel.measured(
+            (known, before + weight * (seconds - before) if known == size else before) for known, before in self.points
+        )
