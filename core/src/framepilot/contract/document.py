@@ -62,5 +62,8 @@ def _path(location: tuple[str | int, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python prints
+        return "a number too long to print"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from framepilot.contract.desired import Digest, Name
-from framepilot.contract.document import Document
+from framepilot.contract.document import Document, DocumentError, explain
+
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class Resize(StrEnum):
@@ -65,12 +70,12 @@ OutputSpec = Annotated[
 ]
 
 
-class ModelSpec(Document):
-    """The whole of `model.yaml`. `files` maps each other file of the folder to its sha256."""
+class PackSpec(Document):
+    """What a person says of a model when packing it: `model.yaml` without the digests."""
 
     schema_version: Literal[1] = 1
     name: Name
-    version: str
+    version: Version
     description: str = ""
     licence: str
     source: str = ""
@@ -78,4 +83,41 @@ class ModelSpec(Document):
     output: OutputSpec
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     """How far the example's output may be from the expected one, absolute, on any device."""
+
+
+class ModelSpec(PackSpec):
+    """The whole of `model.yaml`. `files` maps each other file of the folder to its sha256."""
+
     files: dict[str, Digest]
+
+
+Spec = TypeVar("Spec", bound=PackSpec)
+
+
+def parse_spec(kind: type[Spec], text: bytes, where: str) -> Spec:
+    """Read YAML 1.2 as a `PackSpec` or a `ModelSpec`; `where` names the document in errors.
+
+    Raises:
+        DocumentError: it is not YAML, has aliases (a few lines of which can stand for gigabytes), or does not validate.
+    """
+    try:
+        return kind.model_validate(_load(text))
+    except ValidationError as error:
+        raise DocumentError(where, explain(error)) from error
+    except YAMLError as error:
+        raise DocumentError(where, [f"not YAML: {' '.join(str(error).split())}"]) from error
+    except RecursionError as error:
+        raise DocumentError(where, ["nested too deeply"]) from error
+
+
+def _load(text: bytes) -> object:
+    if b"&" in text and b"*" in text and any(isinstance(event, AliasEvent) for event in _yaml().parse(text)):
+        raise YAMLError("aliases (*name) are not allowed; write the value out")
+    try:
+        return _yaml().load(text)
+    except (ValueError, TypeError) as error:
+        raise YAMLError(f"a number or date out of range ({error})") from error
+
+
+def _yaml() -> YAML:
+    return YAML(typ="safe")

@@ -25,5 +25,12 @@ class Source(Protocol):
             SourceError: the source broke.
         """
 
+    def skip(self) -> bool:
+        """Pass over the next image, cheaper than reading it; False at the end.
+
+        Raises:
+            SourceError: the source broke.
+        """
+
     def close(self) -> None:
         """Give everything back. Idempotent."""

@@ -1,0 +1,214 @@
+"""The inference app: builds the threads, follows the desired state, answers over HTTP, and ends gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+from prometheus_client import CollectorRegistry
+
+from framepilot.contract.observed import Device, ObservedState
+from framepilot_app.control.controller import SETTLE_S, Controller
+from framepilot_app.control.desired_file import follow
+from framepilot_app.control.journal import Journal
+from framepilot_app.models.store import ModelStore
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
+from framepilot_app.service import Machinery
+from framepilot_app.streams.hub import Hub
+from framepilot_app.telemetry.metrics import Metrics, StateCollector
+from framepilot_app.telemetry.status import add, observed_modules, observed_streams, totals
+from framepilot_app.web.server import serve
+
+STUCK_AFTER_S = 60.0
+"""A device thread whose heartbeat is older than this is stuck: one batch or one step does not take that long."""
+
+DRAIN_S = 60.0
+"""How long a stop waits for frames in flight."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may hold the interpreter while the device thread waits; Python's default is ten times that."""
+
+LISTEN_FILE = "listen"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. `parent` is a process whose end is this one's end, too; None: none."""
+
+    desired: Path
+    cache: Path
+    host: str
+    port: int
+    device: str
+    parent: int | None
+
+
+class App:
+    """Everything that one process runs."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._started_at = time.time()
+        options.cache.mkdir(parents=True, exist_ok=True)
+        metrics = Metrics(CollectorRegistry())
+        workers = Workers(max(2, cores() - 1))
+        device = DeviceThread(
+            torch.device(options.device),
+            on_done=lambda done: workers.submit(functools.partial(self._batch_done, done)),
+            on_late=lambda late: workers.submit(functools.partial(self._items_late, late)),
+        )
+        self._machinery = Machinery(
+            workers=workers,
+            pipeline=Pipeline(workers, device.wake),
+            device=device,
+            hub=Hub(),
+            store=ModelStore(options.cache),
+            journal=Journal(options.cache),
+            metrics=metrics,
+        )
+        self._controller = Controller(self._machinery)
+        metrics.registry.register(StateCollector(self.observe, lambda: device.busy_s))
+
+    async def run(self) -> None:
+        """Run until SIGTERM, SIGINT, or the end of the parent process; then deliver what is in flight."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._machinery.workers.start()
+        self._machinery.device.start()
+        runner, address = await serve(self, self._machinery.metrics.registry, self._options.host, self._options.port)
+        _write_address(self._options.cache / LISTEN_FILE, address)
+        log.info("listening", extra={"address": address})
+        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._settle(stop))]
+        tasks.append(asyncio.create_task(_until(stop)))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await self._drain()
+        await runner.cleanup()
+        for task in done:
+            task.result()
+
+    def unhealthy(self) -> str | None:
+        """Why the process should be restarted."""
+        device = self._machinery.device
+        age = time.monotonic() - device.heartbeat
+        if not device.alive:
+            return "the device thread has ended"
+        return f"the device thread has given no sign of life for {age:.0f} s" if age > STUCK_AFTER_S else None
+
+    def not_ready(self) -> str | None:
+        """Why it does not serve yet."""
+        if self._controller.desired is None:
+            return self._controller.error or "no desired state yet"
+        waiting = [name for name, service in self._controller.services.items() if not service.serving]
+        return f"modules do not serve yet in: {', '.join(waiting)}" if waiting else None
+
+    def observe(self) -> ObservedState:
+        """What the process is doing now."""
+        controller = self._controller
+        services = [*controller.services.values()]
+        return ObservedState(
+            instance_uid=controller.desired.instance_uid if controller.desired else None,
+            generation=controller.desired.generation if controller.desired else 0,
+            error=self._error(),
+            started_at=self._started_at,
+            device=describe(self._machinery.device.device),
+            streams=tuple(stream for service in services for stream in observed_streams(service)),
+            modules=tuple(module for service in services for module in observed_modules(service)),
+            frames=add([totals([*services, *controller.draining]), *controller.past]),
+        )
+
+    def _error(self) -> str | None:
+        sinks = [error for service in self._controller.services.values() for error in service.sink_errors]
+        errors = [self._controller.error, self._machinery.journal.error, *sinks]
+        return "; ".join(error for error in errors if error) or None
+
+    async def _follow(self) -> None:
+        async for content in follow(self._options.desired):
+            self._controller.found(content)
+
+    async def _settle(self, stop: asyncio.Event) -> None:
+        while True:
+            self._controller.settle()
+            if self._options.parent is not None and os.getppid() != self._options.parent:
+                log.warning("the parent process has ended; stopping")
+                stop.set()
+            await asyncio.sleep(SETTLE_S)
+
+    async def _drain(self) -> None:
+        log.info("stopping; delivering what is in flight")
+        try:
+            await asyncio.wait_for(self._controller.close(), DRAIN_S)
+        except TimeoutError:
+            log.error("frames in flight were not delivered", extra={"frames": self.observe().frames.in_flight})  # noqa: TRY400
+        await asyncio.to_thread(self._machinery.device.stop)
+        await asyncio.to_thread(self._machinery.workers.stop)
+
+    def _batch_done(self, done: BatchDone) -> None:
+        self._machinery.metrics.batch(done)
+        self._machinery.pipeline.batch_done(done)
+
+    def _items_late(self, late: ItemsLate) -> None:
+        self._machinery.pipeline.items_late(late)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(device: torch.device) -> Device:
+    """The device as `/status` shows it."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return Device(
+            device_class=properties.name.lower().replace(" ", "-"),
+            name=properties.name,
+            memory_bytes=properties.total_memory,
+        )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Device(device_class="cpu", name=f"{cores()} cores", memory_bytes=memory)
+
+
+def prepare_process() -> None:
+    """What has to be set once, before any thread runs."""
+    # One thread computes, the others decode and prepare: torch gets all cores but one.
+    torch.set_num_threads(max(1, cores() - 1))
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # What is imported stays: the garbage collector need not look at it again, which takes it 0.1 s of the interpreter.
+    gc.collect()
+    gc.freeze()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _write_address(path: Path, address: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(address, encoding="utf-8")
+    temporary.replace(path)
+
+
+def run(options: Options) -> None:
+    """Run the app in this process."""
+    prepare_process()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(App(options).run())

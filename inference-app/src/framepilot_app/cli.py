@@ -1,0 +1,85 @@
+"""`framepilot-app`: one instance. It takes no commands: what it shall do is in the desired-state file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pythonjsonlogger.json import JsonFormatter
+
+GLIBC_TUNABLES: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
+"""Without it glibc maps and unmaps every large activation anew, which doubles the time of large batches."""
+
+
+def run(
+    desired: Annotated[Path, typer.Option(help="The desired-state file to follow; it may appear later.")],
+    cache: Annotated[Path, typer.Option(help="Folder for models in use and verdicts; kept across restarts.")],
+    listen: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of /healthz /readyz /status /metrics; port 0 takes a free one, written to CACHE/listen."
+        ),
+    ] = "127.0.0.1:8080",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto: the first GPU if there is one.")] = "auto",
+    parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
+) -> None:
+    """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or not host:
+        raise typer.BadParameter(f"'{listen}' is not HOST:PORT, as in 127.0.0.1:8080", param_hint="--listen")
+    _log_as_json()
+    from framepilot_app.app import Options  # noqa: PLC0415 torch takes seconds to import; --help should not
+    from framepilot_app.app import run as run_app  # noqa: PLC0415
+
+    run_app(
+        Options(
+            desired=desired,
+            cache=cache,
+            host=host.strip("[]"),
+            port=int(port),
+            device=_device(device),
+            parent=parent_pid,
+        )
+    )
+
+
+def _device(name: str) -> str:
+    import torch  # noqa: PLC0415
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise typer.BadParameter(f"'{name}' is not a device: cpu, cuda, cuda:1", param_hint="--device") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter("there is no CUDA device here; use cpu or auto", param_hint="--device")
+    return name
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _tune_malloc() -> None:
+    """Glibc reads its tunables when a process starts, so set them and start again in place."""
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = GLIBC_TUNABLES
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 the same program, the same arguments
+
+
+def main() -> None:
+    """Entry point of the script."""
+    _tune_malloc()
+    typer.run(run)

@@ -1,0 +1,218 @@
+"""Performs one module's rollouts: the effects of the pure state machine, and what came of them fed back into it.
+
+Fetching is I/O and runs on a helper thread; loading, warming and checking are steps of the device thread. A newer wish
+cancels a rollout that is under way; the version that serves goes on whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from framepilot.contract.desired import DesiredModule, ModelRef
+from framepilot.contract.observed import ObservedRollout
+from framepilot.rollouts.machine import Event, Failed, Fetched, Journal, Loaded, Rollout, Switched, advance, begin
+from framepilot.rollouts.state import RolloutState
+from framepilot_app.control.journal import Journal as VerdictJournal
+from framepilot_app.control.journal import VerdictEntry
+from framepilot_app.graphs.engine import EngineError
+from framepilot_app.models.model import ModelError
+from framepilot_app.models.store import ModelStore
+from framepilot_app.modules.device import DeviceThread, Loading
+from framepilot_app.modules.lane import Lane, Version
+from framepilot_app.modules.loading import Candidate, load
+from framepilot_app.modules.module import Module
+
+RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits between attempts while nothing serves; the last one repeats."""
+
+log = logging.getLogger(__name__)
+
+
+class ModuleRollouts:
+    """The rollouts of one module, one at a time. Used on the event loop."""
+
+    def __init__(
+        self,
+        module: Module,
+        store: ModelStore,
+        device: DeviceThread,
+        journal: VerdictJournal,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._module = module
+        self._store = store
+        self._device = device
+        self._journal = journal
+        self._on_change = on_change
+        self._wish: tuple[ModelRef, int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._rollout: Rollout | None = None
+        self._loading: Loading | None = None
+        self._load_ms: float | None = None
+        self._pause_ms: float | None = None
+
+    def want(self, declared: DesiredModule) -> None:
+        """Bring the module to the declared model. The same wish again changes nothing; another cancels what runs."""
+        wish = (declared.model, declared.attempt)
+        if wish == self._wish:
+            return
+        served = self._module.lane.version if self._module.lane else None
+        pinned = self._wish is not None and _only_pins(self._wish, wish, served)
+        self._wish = wish
+        if pinned:
+            return
+        self.cancel()
+        self._task = asyncio.create_task(self._bring(declared), name=f"rollout {self._module.name}")
+
+    def cancel(self) -> None:
+        """Give up what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._loading is not None:
+            self._loading.cancelled = True
+            self._device.wake()
+            self._loading = None
+
+    def observed(self) -> ObservedRollout | None:
+        """What `/status` says of the last rollout."""
+        rollout = self._rollout
+        if rollout is None:
+            return None
+        return ObservedRollout(
+            state=rollout.state,
+            candidate=rollout.candidate.version,
+            sha256=rollout.sha256,
+            attempt=rollout.attempt,
+            reason=rollout.reason,
+            since=rollout.since,
+            pause_ms=self._pause_ms,
+            longest_step_ms=self._loading.longest_s * 1000 if self._loading else None,
+            load_ms=self._load_ms,
+        )
+
+    async def _bring(self, declared: DesiredModule) -> None:
+        fallback = declared.fallback
+        if self._module.lane is None and fallback is not None and fallback != declared.model:
+            await self._roll_out(fallback, declared)
+        if self._serves(declared.model):
+            self._rollout = None
+            return
+        waits = iter(RETRY_S)
+        await self._roll_out(declared.model, declared)
+        while self._module.lane is None:
+            await asyncio.sleep(next(waits, RETRY_S[-1]))
+            await self._roll_out(declared.model, declared)
+
+    def _serves(self, model: ModelRef) -> bool:
+        lane = self._module.lane
+        if lane is None or (lane.version.spec.name, lane.version.spec.version) != (model.name, model.version):
+            return False
+        return model.sha256 is None or model.sha256 == lane.version.sha256
+
+    async def _roll_out(self, model: ModelRef, declared: DesiredModule) -> None:
+        self._load_ms = self._pause_ms = self._loading = None
+        self._rollout, _ = begin(model, declared.attempt, time.time())
+        try:
+            fetched = await asyncio.to_thread(self._store.fetch, model)
+            self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
+            if self._rollout.settled:
+                return
+            self._check_task(fetched.spec.output.task)
+            candidate = await asyncio.to_thread(Candidate.read, fetched)
+            await self._load(candidate)
+        except (ModelError, EngineError) as error:
+            self._advance(Failed(str(error)))
+        except Exception as error:
+            log.exception("the rollout of %s failed", model.version)
+            self._advance(Failed(f"unexpected {type(error).__name__}: {error}"))
+        finally:
+            self._on_change()
+
+    def _refused_before(self, sha256: str, attempt: int) -> str | None:
+        # While nothing serves there is nothing to protect: try again, the reason may have been the machine's.
+        if self._module.lane is None:
+            return None
+        return self._journal.refusal(self._module.service, self._module.name, sha256, attempt)
+
+    def _check_task(self, task: str) -> None:
+        """A version may change how a task is done, not the task: the modules behind it depend on it."""
+        lane = self._module.lane
+        if lane is not None and lane.version.spec.output.task != task:
+            raise ModelError(
+                f"{self._module.name}",
+                f"the new version's task is {task}, the serving one's {lane.version.spec.output.task}; "
+                "declare it as a module of its own",
+            )
+
+    async def _load(self, candidate: Candidate) -> None:
+        batch = self._module.batch
+        loop = asyncio.get_running_loop()
+
+        def switch(version: Version) -> None:
+            before = time.perf_counter()
+            self._module.switch(Lane(self._module.service, self._module.name, version))
+            self._pause_ms = (time.perf_counter() - before) * 1000
+
+        def report(event: Event) -> None:
+            if isinstance(event, Loaded):
+                self._load_ms = loading.spent_s * 1000
+            # The time is taken here, on the device thread, where it happened.
+            at = time.time()
+            loop.call_soon_threadsafe(self._advance, event, at, loading)
+
+        steps = load(candidate, self._device.device, batch.size, batch.limit, time.perf_counter, switch, report)
+        self._loading = loading = Loading(steps, time.monotonic())
+        self._device.load(loading)
+        await asyncio.wrap_future(loading.done)
+        # `report` came by way of the loop: let its last event arrive.
+        while self._rollout is not None and not self._rollout.settled:  # noqa: ASYNC110 a turn or two of the loop
+            await asyncio.sleep(0)
+
+    def _advance(self, event: Event, at: float | None = None, loading: Loading | None = None) -> None:
+        if self._rollout is None or (loading is not None and loading is not self._loading):
+            return
+        self._rollout, effects = advance(self._rollout, event, time.time() if at is None else at)
+        if any(isinstance(effect, Journal) for effect in effects):
+            self._keep(self._rollout)
+        level = logging.WARNING if isinstance(event, Failed) else logging.INFO
+        log.log(
+            level,
+            "rollout",
+            extra={
+                "service": self._module.service,
+                "module_name": self._module.name,
+                "candidate": self._rollout.candidate.version,
+                "state": self._rollout.state.value,
+                "reason": self._rollout.reason,
+            },
+        )
+        if isinstance(event, Switched):
+            self._on_change()
+
+    def _keep(self, rollout: Rollout) -> None:
+        if rollout.sha256 is None:
+            return
+        entry = VerdictEntry(
+            service=self._module.service,
+            module=self._module.name,
+            version=rollout.candidate.version,
+            sha256=rollout.sha256,
+            attempt=rollout.attempt,
+            verdict=RolloutState(rollout.state),
+            reason=rollout.reason,
+            at=rollout.since,
+        )
+        self._journal.write(entry)
+
+
+def _only_pins(before: tuple[ModelRef, int], after: tuple[ModelRef, int], served: Version | None) -> bool:
+    """Whether the new wish only writes down the digest of what serves already."""
+    if served is None or before[1] != after[1]:
+        return False
+    unpinned = after[0].model_copy(update={"sha256": before[0].sha256})
+    return unpinned == before[0] and after[0].sha256 == served.sha256

@@ -1,0 +1,222 @@
+"""The device thread: the only thread that touches the device.
+
+Between two batches it looks at every lane, asks the pure batcher, and runs what is due: services by fair share, within
+a service the tightest deadline first. Candidates are loaded here too, step by step (`Loading`), in the gaps in which
+nothing is due; under a load that leaves no gap they get `LOADING_SHARE` of the time, so that a swap always ends.
+Loading on a thread beside it would stall every batch by the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from framepilot.scheduling.batcher import Drop, Run, WaitUntil
+from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.queue import Item
+from framepilot_app.modules.shares import Shares
+
+LOADING_SHARE: Final = 0.05
+"""Share of the device's time that loading may take while batches are due."""
+
+HEARTBEAT_S: Final = 0.5
+"""The longest the thread sleeps: its heartbeat is never older than this plus one batch or step."""
+
+Arrays = list[NDArray[np.float32]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch that has run: outputs with the items first, or the error. Times are monotonic seconds."""
+
+    module: Module
+    lane: Lane
+    items: list[Item]
+    started_at: float
+    seconds: float
+    outputs: Arrays | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsLate:
+    """Items that could not have made their deadlines any more."""
+
+    module: Module
+    lane: Lane
+    items: list[Item]
+
+
+class Loading:
+    """A candidate being loaded: a generator of bounded steps, and what they cost. Seconds."""
+
+    def __init__(self, steps: Generator[None, None, None], now: float) -> None:
+        self.done: Future[None] = Future()
+        self.spent_s = 0.0
+        self.longest_s = 0.0
+        self.cancelled = False
+        self._steps = steps
+        self._started_at = now
+
+    def due(self, now: float) -> bool:
+        """Whether it may take a step although batches are due."""
+        return self.spent_s <= LOADING_SHARE * (now - self._started_at)
+
+    def step(self, clock: Callable[[], float]) -> bool:
+        """Take one step. True when it has ended."""
+        if self.cancelled:
+            self._steps.close()
+            self.done.cancel()
+            return True
+        before = clock()
+        try:
+            next(self._steps)
+        except StopIteration:
+            self.done.set_result(None)
+        except Exception as error:  # noqa: BLE001 whatever a candidate does wrong is its own refusal
+            self.done.set_exception(error)
+        took = clock() - before
+        self.spent_s += took
+        self.longest_s = max(self.longest_s, took)
+        return self.done.done()
+
+
+class DeviceThread:
+    """Owns one device. `on_done` and `on_late` are called on the device thread and must hand the work on at once."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        on_done: Callable[[BatchDone], None],
+        on_late: Callable[[ItemsLate], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.device = device
+        self.busy_s = 0.0
+        self.heartbeat = clock()
+        self._on_done = on_done
+        self._on_late = on_late
+        self._clock = clock
+        self._modules: tuple[Module, ...] = ()
+        self._loadings: deque[Loading] = deque()
+        self._shares = Shares()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the batch that is running; what waits is left."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def set_modules(self, modules: tuple[Module, ...]) -> None:
+        """The modules whose lanes it serves, from the next batch on."""
+        self._modules = modules
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something was queued or changed: look again."""
+        self._wake.set()
+
+    def load(self, loading: Loading) -> None:
+        """Take the steps of a candidate in the gaps; one candidate after the other."""
+        self._loadings.append(loading)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            self.heartbeat = now = self._clock()
+            due, look_again_at = self._look(now)
+            loading = self._loadings[0] if self._loadings else None
+            if loading is not None and (due is None or loading.due(now)) and loading.step(self._clock):
+                self._loadings.popleft()
+            if due is not None:
+                self._execute(*due)
+            elif loading is None:
+                self._wake.wait(min(max(look_again_at - now, 0.0), HEARTBEAT_S))
+        for loading in self._loadings:
+            loading.cancelled = True
+            loading.step(self._clock)
+
+    def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
+        """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
+        ready: list[tuple[float, Module, Lane, Run]] = []
+        look_again_at = math.inf
+        for module in self._modules:
+            for lane in module.lanes:
+                decision, urgency = lane.decide(now, module.policy)
+                while isinstance(decision, Drop):
+                    self._on_late(ItemsLate(module, lane, lane.take(decision)))
+                    decision, urgency = lane.decide(now, module.policy)
+                if isinstance(decision, WaitUntil):
+                    look_again_at = min(look_again_at, decision.time)
+                else:
+                    ready.append((urgency, module, lane, decision))
+        self._shares.activate(module.service for _, module, _, _ in ready)
+        if not ready:
+            return None, look_again_at
+        _, module, lane, run = min(ready, key=lambda entry: (self._shares.used(entry[1].service), entry[0]))
+        return (module, lane, run), look_again_at
+
+    def _execute(self, module: Module, lane: Lane, run: Run) -> None:
+        items = lane.take(run)
+        started_at = self._clock()
+        outputs = self._try(lane, items)
+        seconds = self._clock() - started_at
+        self.busy_s += seconds
+        self._shares.charge(module.service, seconds)
+        if isinstance(outputs, Exception) and len(items) > 1:
+            for item in items:
+                self._execute_alone(module, lane, item)
+            return
+        if not isinstance(outputs, Exception):
+            lane.observe(len(items), seconds)
+        self._on_done(BatchDone(module, lane, items, started_at, seconds, outputs))
+
+    def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:
+        """A batch failed: run its items one by one, so that only the one that a model cannot take is dropped."""
+        started_at = self._clock()
+        outputs = self._try(lane, [item])
+        seconds = self._clock() - started_at
+        self.busy_s += seconds
+        self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
+
+    def _try(self, lane: Lane, items: list[Item]) -> Arrays | Exception:
+        try:
+            batch = stack([item.prepared.pixels for item in items]).to(self.device, non_blocking=True)
+            return [output.cpu().numpy() for output in lane.version.compiled(batch)]
+        except Exception as error:  # noqa: BLE001 a model may raise anything; it costs its items, not the thread
+            log.warning(
+                "a model raised",
+                extra={"service": lane.service, "module_name": lane.module, "items": len(items), "error": str(error)},
+            )
+            return error
+
+
+def stack(pixels: list[NDArray[np.float32]]) -> torch.Tensor:
+    """Images of height x width x 3 as one batch N x 3 x height x width in channels-last memory."""
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

@@ -1,0 +1,148 @@
+"""A frame's way through one service: prepare, (device thread), decode, the next modules, and out.
+
+Every step runs on a worker and ends by queueing the next one; the device thread stands between `_prepare` and
+`_decode`. Whatever goes wrong on the way drops the frame with its reason, after all of it has come back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Prediction
+from framepilot_app.modules.device import BatchDone, ItemsLate
+from framepilot_app.modules.graph import Node
+from framepilot_app.modules.journey import WHOLE_FRAME, Journey, Region
+from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.module import Module, StageTimes
+from framepilot_app.modules.preprocess import prepare
+from framepilot_app.modules.queue import Item
+from framepilot_app.modules.tasks.decode import decode
+from framepilot_app.modules.tasks.mismatch import OutputMismatch
+from framepilot_app.modules.work import Workers
+
+
+class Pipeline:
+    """The steps of one service. Bound to no graph: every journey brings its own."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        wake_device: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._workers = workers
+        self._wake_device = wake_device
+        self._clock = clock
+
+    def start(self, journey: Journey) -> None:
+        """A frame was admitted: the modules that take the frame itself begin."""
+        for root in journey.graph.roots:
+            self._visit(journey, root, (WHOLE_FRAME,))
+
+    def batch_done(self, done: BatchDone) -> None:
+        """A batch of this service has run (called on a worker)."""
+        predictions = _predictions(done)
+        decoded_at = self._clock()
+        ended_at = done.started_at + done.seconds
+        done.module.count(
+            [
+                StageTimes(item.pre_s, done.started_at - item.arrived_at, done.seconds, decoded_at - ended_at)
+                for item in done.items
+            ]
+        )
+        for item, prediction in zip(done.items, predictions, strict=True):
+            if isinstance(prediction, Exception):
+                detail = f"module '{done.module.name}', version {done.lane.version.spec.version}: {prediction}"
+                item.journey.drop(Dropped(item.journey.frame, DropReason.ERROR, detail))
+        self._leave(done.module, done.lane, done.items, predictions)
+
+    def items_late(self, late: ItemsLate) -> None:
+        """Items of this service were dropped by the batcher (called on a worker)."""
+        for item in late.items:
+            detail = f"module '{late.module.name}' could not have run it before its deadline"
+            item.journey.drop(Dropped(item.journey.frame, DropReason.LATE, detail))
+        self._leave(late.module, late.lane, late.items, [None] * len(late.items))
+
+    def _visit(self, journey: Journey, node: Node, regions: tuple[Region, ...]) -> None:
+        """A module's turn with a frame: its items are announced now and prepared on a worker."""
+        if not regions:
+            journey.open_module(node.module.name, node.module.model_name, _version(node.module), ())
+            self._module_done(journey, node)
+            return
+        lane = node.module.enter(len(regions))
+        journey.open_module(node.module.name, lane.version.spec.name, lane.version.spec.version, regions)
+        self._workers.submit(lambda: self._prepare(journey, node, lane, regions))
+
+    def _prepare(self, journey: Journey, node: Node, lane: Lane, regions: tuple[Region, ...]) -> None:
+        try:
+            items = self._items(journey, node, lane, regions)
+        except Exception as error:  # noqa: BLE001 a picture that cannot be prepared costs its frame, not the worker
+            detail = f"module '{node.module.name}' could not prepare it: {error}"
+            journey.drop(Dropped(journey.frame, DropReason.ERROR, detail))
+            for index in range(len(regions)):
+                if journey.record(node.module.name, index, None):
+                    self._module_done(journey, node)
+            node.module.leave(lane, len(regions))
+            return
+        lane.push(items)
+        self._wake_device()
+
+    def _items(self, journey: Journey, node: Node, lane: Lane, regions: tuple[Region, ...]) -> list[Item]:
+        deadline = journey.frame.deadline - node.tail_s()
+        items = []
+        for index, region in enumerate(regions):
+            before = self._clock()
+            prepared = prepare(journey.frame.image, region.box, lane.version.spec.input)
+            now = self._clock()
+            items.append(Item(journey, node, index, prepared, deadline, arrived_at=now, pre_s=now - before))
+        return items
+
+    def _leave(
+        self, module: Module, lane: Lane, items: Sequence[Item], predictions: Sequence[Prediction | Exception | None]
+    ) -> None:
+        for item, prediction in zip(items, predictions, strict=True):
+            result = None if isinstance(prediction, Exception) else prediction
+            if item.journey.record(module.name, item.index, result):
+                self._module_done(item.journey, item.node)
+        module.leave(lane, len(items))
+
+    def _module_done(self, journey: Journey, node: Node) -> None:
+        """All items of a module are back: its detections go on, or the frame has come to its end."""
+        children = () if journey.dropped else node.children
+        ended = journey.branch(len(children))
+        if children:
+            boxes = journey.detections(node.module.name)
+            for child in children:
+                chosen = tuple(Region(index, box) for index, box in enumerate(boxes) if box.score >= child.min_score)
+                self._visit(journey, child, chosen)
+        elif ended:
+            journey.on_end(journey, journey.dropped or self._delivered(journey))
+
+    def _delivered(self, journey: Journey) -> Delivered:
+        frame: Frame = journey.frame
+        return Delivered(frame, journey.results(), (self._clock() - frame.captured_at) * 1000)
+
+
+def _version(module: Module) -> str:
+    return module.lane.version.spec.version if module.lane else ""
+
+
+def _predictions(done: BatchDone) -> Sequence[Prediction | Exception]:
+    """What each item's output says; an output that does not fit the task costs its own item only."""
+    if isinstance(done.outputs, Exception):
+        return [done.outputs] * len(done.items)
+    output = done.lane.version.spec.output
+    transforms = [item.prepared.transform for item in done.items]
+    try:
+        return decode(output, done.outputs, transforms)
+    except OutputMismatch as error:
+        if len(done.items) == 1:
+            return [error]
+    alone: list[Prediction | Exception] = []
+    for index, transform in enumerate(transforms):
+        try:
+            alone += decode(output, [array[index : index + 1] for array in done.outputs], [transform])
+        except OutputMismatch as error:
+            alone.append(error)
+    return alone

@@ -1,0 +1,322 @@
+"""One service at run time: its streams, modules and sinks, and how they follow a declared pipeline while frames flow.
+
+Streams and sinks come and go at once. A changed set of modules becomes a new graph as soon as every module of it has a
+version that serves; until then frames go on through the old one, and a module that was removed is given back when the
+last frame that is bound to it has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from framepilot.contract.desired import Delivery, DesiredSink, DesiredStream
+from framepilot.contract.desired import Pipeline as DesiredPipeline
+from framepilot.contract.observed import FrameCounts
+from framepilot_app.control.journal import Journal
+from framepilot_app.control.rollout import ModuleRollouts
+from framepilot_app.frames import Outcome
+from framepilot_app.models.store import ModelStore
+from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.graph import Graph, build
+from framepilot_app.modules.inlet import Inlet
+from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.line import Line
+from framepilot_app.modules.memory import trim
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
+from framepilot_app.sinks.event import encode
+from framepilot_app.sinks.open import open_sink
+from framepilot_app.sinks.sink import SinkError
+from framepilot_app.sinks.writer import SinkWriter
+from framepilot_app.streams.hub import Hub, Subscription
+from framepilot_app.streams.reader import ReaderSettings
+from framepilot_app.telemetry.metrics import Metrics
+
+BATCHES_IN_FLIGHT = 3
+"""One on the device, one being prepared, one being decoded."""
+
+MIN_WINDOW = 4
+"""Frames of one stream that may always be in flight."""
+
+TRIM_AFTER_S = 0.5
+"""From a version's last item to the return of its memory: its last results are decoded and gone by then."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What all services of an instance share."""
+
+    workers: Workers
+    pipeline: Pipeline
+    device: DeviceThread
+    hub: Hub
+    store: ModelStore
+    journal: Journal
+    metrics: Metrics
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """A declared stream at run time; `subscription` is None until the first graph is there."""
+
+    declared: DesiredStream
+    inlet: Inlet
+    subscription: Subscription | None = None
+
+
+@dataclass(eq=False, slots=True)
+class ServedModule:
+    """A module and what rolls its versions out."""
+
+    module: Module
+    rollouts: ModuleRollouts
+
+
+@dataclass(eq=False, slots=True)
+class SinkSlot:
+    """A declared sink; `writer` is None while it cannot be opened, and `error` says why."""
+
+    declared: DesiredSink
+    writer: SinkWriter | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class PastFrames:
+    """What removed streams had counted, so that totals never go back."""
+
+    ingested: int = 0
+    delivered: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counts: FrameCounts) -> None:
+        """A removed stream's line is empty."""
+        self.ingested += counts.ingested
+        self.delivered += counts.delivered
+        self.dropped.update(counts.dropped)
+
+    def counts(self) -> FrameCounts:
+        """The account; nothing of it is in flight."""
+        return FrameCounts(ingested=self.ingested, delivered=self.delivered, dropped=dict(self.dropped))
+
+
+class Service:
+    """Changed on the event loop only; frames flow on other threads."""
+
+    def __init__(self, declared: DesiredPipeline, machinery: Machinery) -> None:
+        self.name = declared.service
+        self.declared = declared
+        self.streams: dict[str, Stream] = {}
+        self.modules: dict[str, ServedModule] = {}
+        self.past = PastFrames()
+        self.leaving: list[Stream] = []
+        self._machinery = machinery
+        self._sinks: dict[str, SinkSlot] = {}
+        # Replaced, never changed in place: workers read it without a lock.
+        self._writers: tuple[SinkWriter, ...] = ()
+        self._graph: Graph | None = None
+        self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
+        self.follow(declared)
+
+    @property
+    def serving(self) -> bool:
+        """Whether frames flow through the declared graph."""
+        return self._graph is not None and self._current(self._graph)
+
+    @property
+    def sink_errors(self) -> tuple[str, ...]:
+        """What is wrong with the sinks, a sentence each."""
+        errors = [slot.error or (slot.writer.error if slot.writer else None) for slot in self._sinks.values()]
+        return tuple(error for error in errors if error)
+
+    def follow(self, declared: DesiredPipeline) -> None:
+        """Take over a new declaration."""
+        self.declared = declared
+        self._follow_sinks(declared.sinks)
+        self._follow_modules()
+        self._follow_streams(declared.streams)
+        self.settle()
+
+    def settle(self) -> None:
+        """What may have become possible since: a new graph, streams to start, modules and streams to give back."""
+        if not self.serving and all(
+            entry.name in self.modules and self.modules[entry.name].module.lane for entry in self.declared.modules
+        ):
+            self._set_graph()
+        if self._graph is not None:
+            for stream in self.streams.values():
+                if stream.subscription is None:
+                    stream.subscription = self._subscribe(stream)
+        self._give_back()
+
+    async def close(self) -> None:
+        """Take no more frames, deliver those in flight, flush the sinks, give the modules back."""
+        for served in self.modules.values():
+            served.rollouts.cancel()
+        self._follow_streams(())
+        while any(not stream.inlet.line.empty for stream in self.leaving):  # noqa: ASYNC110 on other threads
+            await asyncio.sleep(0.01)
+        self.settle()
+        for writer in self._writers:
+            await asyncio.to_thread(writer.close)
+        for served in self.modules.values():
+            served.module.retire()
+
+    def bound_modules(self) -> tuple[Module, ...]:
+        """All modules that may still have items."""
+        retiring = [module for _, modules in self._retiring for module in modules]
+        return (*(served.module for served in self.modules.values()), *retiring)
+
+    def _current(self, graph: Graph) -> bool:
+        declared = [(entry.name, entry.where.min_score, entry.inputs) for entry in self.declared.modules]
+        parents = {child.module.name: (node.module.name,) for node in graph.nodes for child in node.children}
+        built = [(node.module.name, node.min_score, parents.get(node.module.name, ())) for node in graph.nodes]
+        return declared == built and all(self.modules[node.module.name].module is node.module for node in graph.nodes)
+
+    def _set_graph(self) -> None:
+        modules = {name: served.module for name, served in self.modules.items()}
+        old, self._graph = self._graph, build(self.declared.modules, modules)
+        wanted = {entry.name for entry in self.declared.modules}
+        removed = tuple(self.modules.pop(name) for name in [*self.modules] if name not in wanted)
+        for served in removed:
+            served.rollouts.cancel()
+        if old is not None:
+            self._retiring.append((old, tuple(served.module for served in removed)))
+
+    def _give_back(self) -> None:
+        """Streams whose last frame has ended, and modules of graphs that no frame is bound to any more."""
+        for stream in [*self.leaving]:
+            if stream.inlet.line.empty:
+                self.past.add(stream.inlet.line.counts())
+                self.leaving.remove(stream)
+        bound = {graph for stream in (*self.streams.values(), *self.leaving) for graph in stream.inlet.line.graphs()}
+        for graph, modules in [*self._retiring]:
+            if graph not in bound:
+                self._retiring.remove((graph, modules))
+                for module in modules:
+                    module.retire()
+
+    def _follow_modules(self) -> None:
+        for entry in self.declared.modules:
+            served = self.modules.get(entry.name)
+            if served is None:
+                module = Module(self.name, entry, self._lane_drained)
+                rollouts = ModuleRollouts(
+                    module,
+                    self._machinery.store,
+                    self._machinery.device,
+                    self._machinery.journal,
+                    self.settle,
+                )
+                served = self.modules[entry.name] = ServedModule(module, rollouts)
+            elif served.module.batch.model_dump(exclude={"since"}) != entry.batch.model_dump():
+                served.module.set_batch(entry.batch)
+                self._machinery.device.wake()
+            served.rollouts.want(entry)
+        # A module that was never part of a graph has no frames to wait for.
+        wanted = {entry.name for entry in self.declared.modules}
+        in_graph = {node.module.name for node in self._graph.nodes} if self._graph else set()
+        for name in [*self.modules]:
+            if name not in wanted and name not in in_graph:
+                served = self.modules.pop(name)
+                served.rollouts.cancel()
+                served.module.retire()
+
+    def _lane_drained(self, lane: Lane) -> None:
+        """An old version's last item is done: its memory goes back to the system once nobody refers to it."""
+        log.info(
+            "version released",
+            extra={"service": self.name, "module_name": lane.module, "version": lane.version.spec.version},
+        )
+        trimming = threading.Timer(TRIM_AFTER_S, trim)
+        trimming.daemon = True
+        trimming.start()
+
+    def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
+        wanted = {stream.name: stream for stream in declared}
+        for name, stream in [*self.streams.items()]:
+            if wanted.get(name) != stream.declared:
+                del self.streams[name]
+                self._leave(stream)
+        for name, entry in wanted.items():
+            if name not in self.streams:
+                self.streams[name] = Stream(entry, self._inlet(entry))
+            self.streams[name].inlet.objective_s = self.declared.objective_ms / 1000
+
+    def _leave(self, stream: Stream) -> None:
+        stream.inlet.close()
+        if stream.subscription is not None:
+            self._machinery.hub.unsubscribe(stream.subscription)
+        self.leaving.append(stream)
+
+    def _inlet(self, entry: DesiredStream) -> Inlet:
+        return Inlet(
+            service=self.name,
+            stream=entry.name,
+            delivery=entry.delivery,
+            objective_s=self.declared.objective_ms / 1000,
+            line=Line(self._emit),
+            graph=self._bound_graph,
+            start=self._machinery.pipeline.start,
+            window=self._window,
+        )
+
+    def _subscribe(self, stream: Stream) -> Subscription:
+        entry = stream.declared
+        settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
+        lossless = entry.delivery is Delivery.LOSSLESS
+        return self._machinery.hub.subscribe(settings, stream.inlet, lossless=lossless)
+
+    def _bound_graph(self) -> Graph:
+        if self._graph is None:
+            raise RuntimeError(f"{self.name}: a frame came before every module served")
+        return self._graph
+
+    def _window(self) -> int:
+        """Frames of one stream that may be in flight: enough to fill every batch, shared between the streams."""
+        largest = max(served.module.batch.size for served in [*self.modules.values()])
+        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest // max(len(self.streams), 1))
+
+    def _follow_sinks(self, declared: tuple[DesiredSink, ...]) -> None:
+        wanted = {sink.name: sink for sink in declared}
+        closing = [slot for name, slot in self._sinks.items() if wanted.get(name) != slot.declared]
+        self._sinks = {name: slot for name, slot in self._sinks.items() if slot not in closing}
+        for name, entry in wanted.items():
+            slot = self._sinks.setdefault(name, SinkSlot(entry))
+            if slot.writer is None:
+                self._open(slot)
+        self._writers = tuple(slot.writer for slot in self._sinks.values() if slot.writer is not None)
+        for slot in closing:
+            if slot.writer is not None:
+                self._machinery.workers.submit(slot.writer.close)
+
+    def _open(self, slot: SinkSlot) -> None:
+        try:
+            slot.writer = SinkWriter(slot.declared.name, open_sink(slot.declared), drops=slot.declared.drops)
+            slot.error = None
+        except SinkError as error:
+            slot.error = str(error)
+            log.error("a sink cannot be opened", extra={"service": self.name, "error": str(error)})  # noqa: TRY400
+
+    def _emit(self, outcome: Outcome) -> None:
+        """A frame leaves: to the metrics, and to every sink that wants it."""
+        self._machinery.metrics.frame(outcome)
+        wanting = [writer for writer in self._writers if writer.wants(outcome)]
+        if not wanting:
+            return
+        line = encode(outcome)
+        for writer in wanting:
+            try:
+                writer.put(line)
+            except SinkError as error:
+                # The sink was removed while this frame was on its way out.
+                log.info(
+                    "a frame did not reach a removed sink", extra={"frame": str(outcome.frame.id), "error": str(error)}
+                )

@@ -1,0 +1,117 @@
+"""What `/metrics` exports. Counts are read from their one place at scrape time, durations are recorded as they occur.
+
+Label values come from the desired state, so their number is bounded by what is declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from framepilot.contract import metrics as names
+from framepilot.contract.observed import ObservedState
+from framepilot_app.frames import Delivered, Outcome
+from framepilot_app.modules.device import BatchDone
+
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Durations, recorded as they occur. Thread-safe."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._latency = Histogram(
+            names.FRAME_LATENCY,
+            "From the return of decode to the hand-over to the sinks.",
+            [names.SERVICE, names.STREAM],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._stage = Histogram(
+            names.MODULE_STAGE,
+            "Duration of a module's stages for one batch (infer) or item (pre, queue).",
+            [names.SERVICE, names.MODULE, names.STAGE],
+            buckets=STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._batch = Histogram(
+            names.MODULE_BATCH_ITEMS,
+            "Items in a batch.",
+            [names.SERVICE, names.MODULE],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+
+    def frame(self, outcome: Outcome) -> None:
+        """A frame has ended."""
+        if isinstance(outcome, Delivered):
+            service, stream = outcome.frame.id.service, outcome.frame.id.stream
+            self._latency.labels(service, stream).observe(outcome.latency_ms / 1000)
+
+    def batch(self, done: BatchDone) -> None:
+        """A batch has run."""
+        service, module = done.module.service, done.module.name
+        self._batch.labels(service, module).observe(len(done.items))
+        self._stage.labels(service, module, "infer").observe(done.seconds)
+        for item in done.items:
+            self._stage.labels(service, module, "pre").observe(item.pre_s)
+            self._stage.labels(service, module, "queue").observe(done.started_at - item.arrived_at)
+
+
+class StateCollector(Collector):
+    """Turns `/status` into metrics, so that the two never disagree. `busy_s` is the device thread's, in seconds."""
+
+    def __init__(self, observe: Callable[[], ObservedState], busy_s: Callable[[], float]) -> None:
+        self._observe = observe
+        self._busy_s = busy_s
+
+    def collect(
+        self,
+    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
+        """One scrape."""
+        state = self._observe()
+        yield from _frames(state)
+        yield from _modules(state)
+        yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
+        yield GaugeMetricFamily(names.DESIRED_GENERATION, "Generation of the desired state in force.", state.generation)
+        yield GaugeMetricFamily(
+            names.DESIRED_ERROR, "1 while the desired state found is not in force.", bool(state.error)
+        )
+
+
+def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.STREAM]
+    ingested = CounterMetricFamily(names.FRAMES_INGESTED, "Frames decoded.", labels=labels)
+    delivered = CounterMetricFamily(names.FRAMES_DELIVERED, "Frames handed to the sinks.", labels=labels)
+    dropped = CounterMetricFamily(names.FRAMES_DROPPED, "Frames dropped, by reason.", labels=[*labels, names.REASON])
+    in_flight = GaugeMetricFamily(names.FRAMES_IN_FLIGHT, "Frames that have not ended yet.", labels=labels)
+    for stream in state.streams:
+        key = [stream.service, stream.name]
+        ingested.add_metric(key, stream.frames.ingested)
+        delivered.add_metric(key, stream.frames.delivered)
+        in_flight.add_metric(key, stream.frames.in_flight)
+        for reason, count in stream.frames.dropped.items():
+            dropped.add_metric([*key, reason], count)
+    yield from (ingested, delivered, dropped, in_flight)
+
+
+def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
+    labels = [names.SERVICE, names.MODULE]
+    items = CounterMetricFamily(names.MODULE_ITEMS, "Items that have run.", labels=labels)
+    queue = GaugeMetricFamily(names.MODULE_QUEUE, "Items that wait for a batch.", labels=labels)
+    cap = GaugeMetricFamily(names.MODULE_BATCH_CAP, "The most items of one batch.", labels=labels)
+    version = InfoMetricFamily(names.MODULE_VERSION.removesuffix("_info"), "The version that serves.", labels=labels)
+    for module in state.modules:
+        key = [module.service, module.name]
+        items.add_metric(key, module.items)
+        queue.add_metric(key, module.queue)
+        cap.add_metric(key, module.batch.size)
+        if module.serving is not None:
+            version.add_metric(key, {names.VERSION: module.serving.version, "model": module.model})
+    yield from (items, queue, cap, version)

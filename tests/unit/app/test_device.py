@@ -1,0 +1,144 @@
+"""The device thread: batches, what a failing model costs, and loading beside a load."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+import torch
+
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate, Loading
+from framepilot_app.modules.preprocess import prepare
+from framepilot_app.modules.queue import Item
+from support.eventually import eventually
+from support.fake_engine import FakeCompiled, frame, graph, journey, module
+
+TIMEOUT_S = 30
+
+
+class Device:
+    """A running device thread and a queue of what it hands on."""
+
+    def __init__(self, *modules) -> None:
+        self.done: queue.Queue[BatchDone] = queue.Queue()
+        self.late: queue.Queue[ItemsLate] = queue.Queue()
+        self.thread = DeviceThread(torch.device("cpu"), self.done.put, self.late.put)
+        self.thread.set_modules(modules)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.stop()
+
+    def push(self, to, *values: int, deadline: float = 1e12) -> None:
+        node = graph(to).nodes[0]
+        lane = to.enter(len(values))
+        items = []
+        for sequence, value in enumerate(values):
+            of = frame(sequence, value=value, deadline=deadline)
+            pixels = prepare(of.image, None, lane.version.spec.input)
+            items.append(Item(journey(of, graph(to)), node, 0, pixels, deadline, 0.0, 0.0))
+        lane.push(items)
+        self.thread.wake()
+
+
+def test_items_run_as_one_batch_and_outputs_keep_their_order():
+    compiled = FakeCompiled()
+    one = module(compiled, size=4)
+    with Device(one) as device:
+        device.push(one, 10, 20, 30, 40)
+        done = device.done.get(timeout=TIMEOUT_S)
+    assert compiled.batches == [4]
+    assert [float(value) for value in done.outputs[0][:, 0]] == [10, 20, 30, 40]
+    assert not isinstance(done.outputs, Exception)
+
+
+def test_a_model_that_raises_on_one_item_costs_only_that_item():
+    def answer(batch):
+        if (batch[:, 0, 0, 0] == 20).any():
+            raise RuntimeError("I do not like 20")
+        return (batch[:, :2, 0, 0],)
+
+    one = module(FakeCompiled(answer), size=4)
+    with Device(one) as device:
+        device.push(one, 10, 20, 30, 40)
+        results = [device.done.get(timeout=TIMEOUT_S) for _ in range(4)]
+        assert device.thread.alive
+    assert [isinstance(done.outputs, RuntimeError) for done in results] == [False, True, False, False]
+
+
+def test_what_cannot_make_its_deadline_is_handed_back_without_running():
+    compiled = FakeCompiled()
+    one = module(compiled)
+    with Device(one) as device:
+        device.push(one, 1, 2, deadline=0.0)
+        assert len(device.late.get(timeout=TIMEOUT_S).items) == 2
+    assert compiled.batches == []
+
+
+def test_a_policy_is_in_force_from_the_next_batch():
+    compiled = FakeCompiled()
+    one = module(compiled, size=2)
+    with Device(one) as device:
+        device.push(one, 1, 2)
+        device.done.get(timeout=TIMEOUT_S)
+        one.set_batch(one.batch.model_copy(update={"size": 4}))
+        device.push(one, 1, 2, 3, 4)
+        device.done.get(timeout=TIMEOUT_S)
+    assert compiled.batches == [2, 4]
+
+
+def test_loading_ends_even_when_there_is_always_a_batch_due():
+    one = module(FakeCompiled(), size=1)
+    with Device(one) as device:
+        stop = threading.Event()
+
+        def keep_busy() -> None:
+            while not stop.is_set():
+                device.push(one, 1)
+                device.done.get(timeout=TIMEOUT_S)
+
+        busy = threading.Thread(target=keep_busy)
+        busy.start()
+        loading = Loading((None for _ in range(50)), device.thread.heartbeat)
+        device.thread.load(loading)
+        loading.done.result(TIMEOUT_S)
+        stop.set()
+        busy.join(TIMEOUT_S)
+
+
+def test_a_candidate_that_raises_fails_its_own_loading_only():
+    def steps():
+        yield
+        raise ValueError("bad weights")
+
+    one = module()
+    with Device(one) as device:
+        loading = Loading(steps(), 0.0)
+        device.thread.load(loading)
+        with pytest.raises(ValueError, match="bad weights"):
+            loading.done.result(TIMEOUT_S)
+        device.push(one, 7)
+        assert not isinstance(device.done.get(timeout=TIMEOUT_S).outputs, Exception)
+
+
+def test_a_cancelled_loading_is_closed_on_the_device_thread():
+    closed_on = []
+
+    def steps():
+        try:
+            while True:
+                yield
+        finally:
+            closed_on.append(threading.current_thread().name)
+
+    with Device() as device:
+        loading = Loading(steps(), 0.0)
+        device.thread.load(loading)
+        eventually(lambda: loading.spent_s > 0)
+        loading.cancelled = True
+        eventually(loading.done.cancelled)
+    assert closed_on == ["device"]

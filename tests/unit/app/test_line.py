@@ -1,0 +1,71 @@
+"""The line: frames leave in order, and the account balances at every moment, whatever the threads do."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framepilot_app.frames import Delivered, Dropped, DropReason
+from framepilot_app.modules.line import Line
+from support.fake_engine import frame, graph, journey, module
+
+GRAPH = graph(module())
+
+
+def balanced(line: Line) -> bool:
+    counts = line.counts()
+    return counts.ingested == counts.delivered + sum(counts.dropped.values()) + counts.in_flight
+
+
+@given(st.lists(st.booleans(), max_size=60), st.randoms(use_true_random=False))
+def test_frames_leave_in_the_order_of_capture_whatever_the_order_in_which_they_end(drops, rng):
+    emitted = []
+    line = Line(lambda outcome: emitted.append(outcome.frame.id.sequence))
+    journeys = [journey(frame(sequence), GRAPH) for sequence in range(len(drops))]
+    for each in journeys:
+        line.admit(each)
+    for index in rng.sample(range(len(drops)), len(drops)):
+        of = journeys[index]
+        line.settle(of, Dropped(of.frame, DropReason.LATE) if drops[index] else Delivered(of.frame, (), 1.0))
+        assert balanced(line)
+        assert line.counts().in_flight == len(drops) - len(emitted)
+    assert emitted == sorted(emitted) == list(range(len(drops)))
+    assert line.counts().dropped.get("late", 0) == sum(drops)
+    assert line.empty
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32), st.integers(1, 4))
+def test_the_account_balances_at_every_moment_under_threads(seed, threads):
+    emitted: list[int] = []
+    unbalanced: list[object] = []
+    line = Line(lambda outcome: emitted.append(outcome.frame.id.sequence))
+    journeys = [journey(frame(sequence), GRAPH) for sequence in range(40)]
+    order = random.Random(seed).sample(journeys, len(journeys))
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if not balanced(line):
+                unbalanced.append(line.counts())
+
+    def settle(share) -> None:
+        for of in share:
+            line.settle(of, Delivered(of.frame, (), 1.0))
+
+    for each in journeys:
+        line.admit(each)
+    watcher = threading.Thread(target=watch)
+    workers = [threading.Thread(target=settle, args=(order[index::threads],)) for index in range(threads)]
+    for thread in (watcher, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join()
+    done.set()
+    watcher.join()
+    assert not unbalanced
+    assert emitted == list(range(40))
+    assert (line.counts().delivered, line.counts().in_flight) == (40, 0)
