@@ -40,9 +40,13 @@ def tiny_example(program: Program = TINY_PROGRAM, gain: float = 1.0) -> Example:
     return Example(image, aten.run(program, tiny_weights(gain), image))
 
 
-def write_tiny_model(store: Path, version: str = "1", gain: float = 1.0) -> Path:
-    """Write `<store>/tiny/<version>`; versions of different gain have different digests, outputs and nothing else."""
+def write_tiny_model(store: Path, version: str = "1", gain: float = 1.0, served_gain: float | None = None) -> Path:
+    """Write `<store>/tiny/<version>`; versions of different gain have different digests, outputs and nothing else.
+
+    With a `served_gain` the weights are not those that the example was computed with.
+    """
     folder = store / "tiny" / version
     spec = TINY_SPEC.model_copy(update={"version": version})
-    write_folder(folder, spec, TINY_PROGRAM, tiny_weights(gain), tiny_example(gain=gain))
+    weights = tiny_weights(gain if served_gain is None else served_gain)
+    write_folder(folder, spec, TINY_PROGRAM, weights, tiny_example(gain=gain))
     return folder
