@@ -1,0 +1,86 @@
+# Every command of the project. `make` alone lists them; each one sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup
+PACKAGES := core operator inference-app
+SOURCES := $(PACKAGES:%=%/src)
+PYPROJECTS := $(PACKAGES:%=%/pyproject.toml)
+
+# Debian keeps ensurepip in a package of its own, so a Python that starts is not yet one that can make an environment.
+SUITABLE := import sys, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p; done))
+
+# glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
+test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
+samples test bench demo: export PYTHONPATH := tests
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(STAMP) ## Create .venv and install everything, with hashes (PYTHON=… picks the Python, 3.11 or newer)
+
+$(STAMP): requirements/uv.txt requirements/dev.txt $(PYPROJECTS)
+	@$(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "Framepilot needs Python 3.11 or newer with its venv module; found: $$($(or $(PYTHON),python3) --version 2>&1 || true)." >&2; \
+		echo "On Debian and Ubuntu: apt install python3-venv. Or name another one: make setup PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { echo "Creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@echo "Installing the locked requirements (several GB the first time: torch brings its GPU libraries)"
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
+	@touch $@
+
+.PHONY: demo
+demo: setup samples ## Run real videos through real models and change them live (REPORT=out.json writes the report)
+	$(BIN)/python examples/demo.py $(if $(REPORT),--report $(REPORT))
+
+.PHONY: test
+test: setup samples ## Run all tests (ARGS="-k batcher" picks some)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types, the import rules, the generated CRDs and the shell scripts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES) crds
+	$(BIN)/lint-imports
+	$(BIN)/python crds/generate.py --check
+	$(BIN)/shellcheck .ci/run
+
+.PHONY: bench
+bench: setup samples ## Run the benchmarks and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+.PHONY: crds
+crds: setup ## Generate crds/ from the resource types
+	$(BIN)/python crds/generate.py
+
+.PHONY: samples
+samples: setup ## Fetch and build the sample models and videos into the cache
+	$(BIN)/python -m support.samples
+
+.PHONY: lock
+lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) requirements/dev.in $(PYPROJECTS) --extra onnx -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt core/pyproject.toml operator/pyproject.toml -o requirements/operator.txt
+	$(COMPILE) -c requirements/dev.txt core/pyproject.toml inference-app/pyproject.toml -o requirements/inference-app.txt
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-package framepilot-core $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove .venv and the caches of the tools; sample models and videos stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
