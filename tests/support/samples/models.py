@@ -167,7 +167,7 @@ SAMPLES = (
     Sample(
         _embedder_spec(
             version="1",
-            description="Appearance of a crop as 1280 numbers, lengths of about 10 to 30.",
+            description="Appearance of a crop as 1280 numbers, lengths of about 10 to 40.",
             output=EmbeddingOutput(size=1280),
         ),
         _embedder,

@@ -67,8 +67,8 @@ class ModuleTotals(ReportPart):
 class ChangeRecord(ReportPart):
     """One live change. Times are Unix seconds; `delay_ms` = in force - requested.
 
-    p99 is of frame latency in the windows before, during and after; absent where a window has no frames or the change
-    never came into force.
+    p99 is of frame latency in the windows before, during and after, where a refusal ends the change just as coming into
+    force does; absent where a window has no frames.
     """
 
     kind: ChangeKind

@@ -45,10 +45,13 @@ def pack(
     with _one_line_errors(), _errors.status("read the spec") as status:
         wanted = parse_spec(PackSpec, spec.read_bytes(), str(spec))
         status.update("load torch")
-        from framepilot_app.models.pack import pack as pack_model  # noqa: PLC0415 - takes seconds
-
-        model = pack_model(source, wanted, store, trust=trust, example=example, progress=status.update)
-    typer.echo(f"{model.folder}  sha256 {model.sha256}")
+        try:
+            from framepilot_app.models.pack import pack as pack_model  # noqa: PLC0415 - takes seconds
+        except ModuleNotFoundError as error:
+            raise ModelError(source, f"{error}; install framepilot-inference-app[onnx] where you pack") from error
+        packed = pack_model(source, wanted, store, trust=trust, example=example, progress=status.update)
+    outcome = "is there already, identical" if packed.existed else "packed"
+    typer.echo(f"{packed.model.folder}: {outcome}, sha256 {packed.model.sha256}")
 
 
 @app.command()
@@ -67,7 +70,7 @@ def inspect(folder: Folder) -> None:
     with _one_line_errors(), _errors.status(f"verify {folder}"):
         model = open_model(folder.absolute())
         rows = _facts(model)
-    table = Table(show_header=False, title=f"{model.spec.name} {model.spec.version}", title_justify="left")
+    table = Table(box=None, show_header=False, title=f"{model.spec.name} {model.spec.version}", title_justify="left")
     for name, value in rows:
         table.add_row(name, value)
     Console().print(table)
@@ -93,7 +96,7 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (ModelError, DocumentError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -119,7 +122,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("task", _task(spec.output)),
         ("input", f"{taken.width} x {taken.height} {taken.colour}, {taken.resize}"),
         ("operators", str(len(program.nodes))),
-        ("parameters", str(len(program.parameters))),
+        ("parameters", f"{len(program.parameters)} tensors"),
         ("bytes", f"{sum((model.folder / name).stat().st_size for name in ALL_FILES):,}"),
         ("sha256", model.sha256),
     ]

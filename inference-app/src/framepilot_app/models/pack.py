@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import tempfile
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +33,14 @@ Progress = Callable[[str], None]
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What packing gave: the model in the store, and whether it was there already, with the same digest."""
+
+    model: Model
+    existed: bool
+
+
 def pack(
     source: str,
     spec: PackSpec,
@@ -40,7 +49,7 @@ def pack(
     trust: bool = False,
     example: Path | None = None,
     progress: Progress = lambda _: None,
-) -> Model:
+) -> Packed:
     """Write `<store>/<model>/<version>/`.
 
     Args:
@@ -102,7 +111,7 @@ def _module(source: str) -> torch.nn.Module:
 
 def pack_exported(
     exported: Exported, spec: PackSpec, store: Path, batch: torch.Tensor, *, progress: Progress = lambda _: None
-) -> Model:
+) -> Packed:
     """The same from a program: `batch`, 1 x 3 x height x width, becomes the example.
 
     Raises:
@@ -141,7 +150,7 @@ def _compare(
     """The original's outputs for `batch`, if those of the compiled program are the same within the tolerance."""
     compiled = _finish(compile_program(program, weights, torch.device("cpu")))
     several = torch.cat([batch, batch.flip(3), batch.roll(1, 2)])
-    for inputs in (several, batch):
+    for inputs in (several, batch):  # the example last: its outputs are what is returned
         expected = aten.run(exported.program, exported.weights, inputs)
         misfit = output_misfit(spec.output, spec.input, len(inputs), [tuple(output.shape) for output in expected])
         if misfit:
@@ -169,14 +178,16 @@ def _finish(steps: Generator[None, None, Result]) -> Result:
 
 def _write(
     store: Path, spec: PackSpec, program: Program, weights: Mapping[str, torch.Tensor], example: Example
-) -> Model:
+) -> Packed:
+    """Make the folder under another name and rename it; a version that exists stays as it is."""
     target = store / spec.name / spec.version
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=PACKING_PREFIX, dir=target.parent) as packing:
         folder = Path(packing) / spec.version
         write_folder(folder, spec, program, weights, example)
         packed = open_folder(folder)
-        if not target.exists():
+        exists = target.exists()
+        if not exists:
             folder.rename(target)
     found = open_model(target)
     if found.sha256 != packed.sha256:
@@ -185,4 +196,4 @@ def _write(
             f"exists with sha256 {found.sha256}, the new content has {packed.sha256}; a version never changes: "
             "choose another version",
         )
-    return found
+    return Packed(found, exists)
