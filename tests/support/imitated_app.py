@@ -1,8 +1,8 @@
 """A child process that keeps the inference app's side of the contract and runs no model; run it as a script.
 
 It follows its desired-state file, answers `/status` (and crashes on `/crash`), ends on SIGTERM or when its parent is
-gone, and says on stderr what happened, in JSON. A model version that begins with `broken` is refused. A batch of n items
-takes 1 + n ms.
+gone, and says on stderr what happened, in JSON. A model version that begins with `broken` is refused. A batch of n
+items takes 1 + n ms.
 """
 
 from __future__ import annotations

@@ -1,0 +1,99 @@
+"""Which combinations of batch sizes are worth considering: a larger cycle must buy less device time for each item.
+
+The cycle is the time that one batch of every module takes together on their one device; the cost is the device time of
+one item of each module. The frontier holds every combination that no other one beats in both (Pareto). It does not
+depend on the objective: the planner takes the cheapest point whose cycle fits, so a laxer objective never costs more.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from framepilot_operator.planning.profile import ModuleProfile
+
+WORTHWHILE: Final = 0.95
+"""A larger batch is considered only if it brings the cost of an item to this share or less: it must pay."""
+MOST_POINTS: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The sizes that one module may have, ascending, and its profile."""
+
+    profile: ModuleProfile
+    sizes: tuple[int, ...]
+
+    def worthwhile(self) -> tuple[int, ...]:
+        """The smallest size, and each larger one that costs clearly less for an item than those before it."""
+        kept = [self.sizes[0]]
+        for size in self.sizes[1:]:
+            if self.cost_ms(size) <= WORTHWHILE * self.cost_ms(kept[-1]):
+                kept.append(size)
+        return tuple(kept)
+
+    def cost_ms(self, size: int) -> float:
+        """Device time of one item in a full batch, milliseconds."""
+        return self.profile.typical_ms(size) / size
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One combination: a size for each module, its cycle and its cost in milliseconds."""
+
+    cycle_ms: float
+    cost_ms: float
+    sizes: tuple[int, ...]
+
+
+def point(modules: Sequence[Choices], sizes: Sequence[int]) -> Point:
+    """The cycle and the cost of given sizes."""
+    chosen = list(zip(modules, sizes, strict=True))
+    return Point(
+        cycle_ms=sum(module.profile.tail_ms(size) for module, size in chosen),
+        cost_ms=sum(module.cost_ms(size) for module, size in chosen),
+        sizes=tuple(sizes),
+    )
+
+
+# The loop plans at every look, and a profile seldom changes.
+@lru_cache(maxsize=256)
+def frontier(modules: tuple[Choices, ...]) -> tuple[Point, ...]:
+    """The frontier, cycles ascending and costs descending; the first point has the shortest cycle there is.
+
+    It is exact as long as it has few points; a longer one is thinned evenly, so that many modules stay affordable.
+    """
+    points: tuple[Point, ...] = (Point(0, 0, ()),)
+    for module in modules:
+        options = [(size, module.profile.tail_ms(size), module.cost_ms(size)) for size in module.worthwhile()]
+        combined = (
+            Point(before.cycle_ms + tail_ms, before.cost_ms + cost_ms, (*before.sizes, size))
+            for before in points
+            for size, tail_ms, cost_ms in options
+        )
+        points = _thinned(_undominated(combined))
+    return points
+
+
+def cheapest(points: Sequence[Point], cycle_ms: float) -> Point | None:
+    """The cheapest point of a frontier with a cycle of at most `cycle_ms`; None if none is that short."""
+    position = bisect_right(points, cycle_ms, key=lambda candidate: candidate.cycle_ms)
+    return points[position - 1] if position else None
+
+
+def _undominated(points: Iterable[Point]) -> list[Point]:
+    kept: list[Point] = []
+    for candidate in sorted(points, key=lambda one: (one.cycle_ms, one.cost_ms, one.sizes)):
+        if not kept or candidate.cost_ms < kept[-1].cost_ms:
+            kept.append(candidate)
+    return kept
+
+
+def _thinned(points: list[Point]) -> tuple[Point, ...]:
+    if len(points) <= MOST_POINTS:
+        return tuple(points)
+    last = len(points) - 1
+    return tuple(points[round(position * last / (MOST_POINTS - 1))] for position in range(MOST_POINTS))

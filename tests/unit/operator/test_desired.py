@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framepilot.contract.desired import Delivery, DesiredModule, DesiredState
+from framepilot.contract.observed import (
+    Device,
+    ObservedBatch,
+    ObservedModule,
+    ObservedRollout,
+    ObservedState,
+    ServingModel,
+)
+from framepilot.resources.parse import parse_resource
+from framepilot.resources.service import InferenceService
+from framepilot.rollouts.state import RolloutState
+from framepilot_operator.planning.desired import desired_state, pipeline_of, same_content
+from framepilot_operator.planning.planner import plan
+from support.resources import service_document
+
+KEY = "cameras/lobby"
+ONE, TWO = "1" * 64, "2" * 64
+
+
+def service(version: str = "1", sha256: str | None = None) -> InferenceService:
+    document: dict[str, Any] = service_document()
+    document["spec"]["modules"] = [{"name": "face", "model": {"name": "centerface", "version": version}}]
+    if sha256 is not None:
+        document["spec"]["modules"][0]["model"]["sha256"] = sha256
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    return resource
+
+
+def build(
+    declared: InferenceService, previous: DesiredState | None = None, observed: ObservedState | None = None
+) -> DesiredState:
+    """The next document, with the generation that a cluster would give it."""
+    running = pipeline_of(previous, KEY)
+    planned = plan([declared], {}, {} if running is None else {KEY: running})[KEY]
+    made = desired_state(declared, "uid", planned, previous, observed)
+    return made.model_copy(update={"generation": 1 if previous is None else previous.generation + 1})
+
+
+def face(state: DesiredState) -> DesiredModule:
+    return state.pipelines[0].modules[0]
+
+
+def answer(
+    told: DesiredState, version: str, sha256: str, refused: str | None = None, generation: int | None = None
+) -> ObservedState:
+    """What an instance says: which version serves, and which was refused."""
+    rollout = ObservedRollout(
+        state=RolloutState.SERVING if refused is None else RolloutState.REFUSED, candidate=refused or version, since=0
+    )
+    module = ObservedModule(
+        service=KEY,
+        name="face",
+        model="centerface",
+        serving=ServingModel(version=version, sha256=sha256),
+        batch=ObservedBatch(size=1, since=0),
+        rollout=rollout,
+    )
+    return ObservedState(
+        instance_uid=told.instance_uid,
+        generation=told.generation if generation is None else generation,
+        started_at=0,
+        device=Device(device_class="cpu", name="cpu"),
+        modules=(module,),
+    )
+
+
+def test_a_module_is_written_as_it_is_declared():
+    document = service_document()
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    made = build(resource)
+    pipeline = made.pipelines[0]
+    assert (pipeline.service, pipeline.objective_ms) == (KEY, 200)
+    assert pipeline.streams[0].delivery is Delivery.LOSSLESS
+    assert [(each.name, each.inputs, each.where.min_score) for each in pipeline.modules] == [
+        ("face", (), 0),
+        ("age", ("face",), 0.6),
+    ]
+    assert pipeline.modules[0].model.uri == "file:///models/centerface/1"
+    assert [each.batch.limit for each in pipeline.modules] == [32, 32]
+
+
+def test_a_version_is_the_fallback_only_once_it_is_observed_serving():
+    first = build(service())
+    assert face(first).fallback is None
+    served = build(service(), first, answer(first, "1", ONE))
+    assert face(served).fallback == face(first).model.model_copy(update={"sha256": ONE})
+
+
+def test_the_digest_of_what_served_is_pinned():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    assert face(served).model.sha256 == ONE
+    assert face(served).attempt == 1
+    again = build(service(), served, answer(served, "1", ONE))
+    assert same_content(served, again)
+
+
+def test_a_new_version_keeps_the_old_one_as_fallback_until_it_serves():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    edited = build(service("2"), served, answer(served, "1", ONE))
+    assert (face(edited).model.version, face(edited).model.sha256, face(edited).attempt) == ("2", None, 2)
+    assert face(edited).fallback is not None
+    assert face(edited).fallback.version == "1"
+    promoted = build(service("2"), edited, answer(edited, "2", TWO))
+    assert face(promoted).fallback.version == "2"
+
+
+def test_an_answer_to_an_older_document_promotes_nothing():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    edited = build(service("2"), served, answer(served, "1", ONE))
+    late = build(service("2"), edited, answer(edited, "2", TWO, generation=served.generation))
+    assert face(late).fallback.version == "1"
+
+
+def test_a_refused_version_is_not_promoted_and_not_tried_again():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    edited = build(service("2"), served)
+    refused = build(service("2"), edited, answer(edited, "1", ONE, refused="2"))
+    assert same_content(edited, refused)
+
+
+def test_an_edit_away_and_back_is_a_new_attempt():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    two = build(service("2"), served)
+    one = build(service("1"), two)
+    back = build(service("2"), one)
+    assert [face(each).attempt for each in (served, two, one, back)] == [1, 2, 3, 4]
+    assert face(one).model.sha256 == ONE
+
+
+def test_another_declared_digest_is_a_new_attempt():
+    first = build(service(sha256=ONE))
+    assert face(build(service(sha256=ONE), first)).attempt == 1
+    assert face(build(service(sha256=TWO), first)).attempt == 2
+    assert face(build(service(), first)).attempt == 2
+    assert face(build(service(), first)).model.sha256 is None
+
+
+def test_another_owner_begins_anew():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    other = desired_state(service("2"), "other", plan([service("2")], {}, {})[KEY], served, None)
+    assert (face(other).attempt, face(other).fallback) == (1, None)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["1", "2", "3"]), st.booleans()), max_size=12))
+def test_the_fallback_always_served_and_a_document_is_never_rewritten_for_nothing(
+    edits: list[tuple[str, bool]],
+) -> None:
+    state: DesiredState | None = None
+    served: set[str] = set()
+    serving: str | None = None
+    for version, works in edits:
+        observed = None if state is None or serving is None else answer(state, serving, serving * 64)
+        state = build(service(version), state, observed)
+        if works or serving is None:
+            serving = version
+            served.add(version)
+        observed = answer(state, serving, serving * 64, refused=None if serving == version else version)
+        state = build(service(version), state, observed)
+        assert same_content(state, build(service(version), state, answer(state, serving, serving * 64)))
+        fallback = face(state).fallback
+        assert fallback is None or fallback.version in served

@@ -1,0 +1,265 @@
+"""The planner: what it promises must hold by an independent recomputation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, ModelRef, Pipeline
+from framepilot.contract.observed import ProfilePoint
+from framepilot.resources.parse import parse_resource
+from framepilot.resources.service import InferenceService
+from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.planning.planner import CLEARLY_BETTER, USABLE, plan
+from framepilot_operator.planning.profile import ModuleProfile, from_observed
+from support.resources import service_document
+
+KEY = "cameras/lobby"
+
+
+@dataclass(frozen=True)
+class Case:
+    service: InferenceService
+    profiles: dict[tuple[str, str], ModuleProfile]
+    parents: dict[str, str | None]
+
+    def at(self, latency: str) -> InferenceService:
+        objective = self.service.spec.objective.model_copy(update={"latency": latency})
+        return self.service.model_copy(update={"spec": self.service.spec.model_copy(update={"objective": objective})})
+
+
+def service(modules: list[dict[str, object]], latency: str) -> InferenceService:
+    document = service_document()
+    document["spec"]["modules"] = modules
+    document["spec"]["objective"]["latency"] = latency
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    return resource
+
+
+def measured(points: dict[int, float]) -> ModuleProfile:
+    profile = from_observed([ProfilePoint(batch=size, p50_ms=ms, p99_ms=1.2 * ms) for size, ms in points.items()])
+    assert profile is not None
+    return profile
+
+
+def batchings() -> st.SearchStrategy[dict[str, object]]:
+    auto = st.tuples(st.integers(1, 64), st.integers(1, 64)).map(
+        lambda pair: {"mode": "Auto", "min": min(pair), "max": max(pair)}
+    )
+    return auto | st.integers(1, 64).map(lambda size: {"mode": "Fixed", "size": size})
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> ModuleProfile:
+    fixed, each = draw(st.floats(0, 20)), draw(st.floats(0.01, 10))
+    sizes = draw(st.sets(st.sampled_from([1, 2, 3, 4, 8, 16, 32, 64]), min_size=1))
+    return measured({size: fixed + each * size * draw(st.floats(0.8, 1.2)) for size in sizes})
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    parents: dict[str, str | None] = {}
+    for number in range(draw(st.integers(1, 5))):
+        parents[f"m{number}"] = draw(st.sampled_from([None, *parents]))
+    modules: list[dict[str, object]] = [
+        {
+            "name": name,
+            **({} if parent is None else {"inputs": [parent]}),
+            "model": {"name": name, "version": "1"},
+            "batching": draw(batchings()),
+        }
+        for name, parent in parents.items()
+    ]
+    objective = service(modules, f"{draw(st.integers(1, 2000))}ms")
+    return Case(objective, {(KEY, name): draw(curves()) for name in parents}, parents)
+
+
+def planned(case: Case, resource: InferenceService | None = None, previous: Pipeline | None = None) -> InstancePlan:
+    return plan([resource or case.service], case.profiles, {} if previous is None else {KEY: previous})[KEY]
+
+
+def as_pipeline(case: Case, made: InstancePlan) -> Pipeline:
+    """What an instance is told when a plan is applied."""
+    return Pipeline(
+        service=KEY,
+        objective_ms=made.objective_ms,
+        streams=(DesiredStream(name="door", source="file:///door.mp4"),),
+        modules=tuple(
+            DesiredModule(
+                name=module.name,
+                inputs=tuple(filter(None, [case.parents[module.name]])),
+                budget_ms=module.budget_ms,
+                batch=module.batch,
+                model=ModelRef(name=module.name, version="1", uri="file:///m"),
+            )
+            for module in made.modules
+        ),
+    )
+
+
+def ways(case: Case) -> list[list[str]]:
+    """Every way to a module, whether or not it feeds others: the longer ones are the harder ones."""
+    found = []
+    for name in case.parents:
+        way: list[str] = []
+        at: str | None = name
+        while at is not None:
+            way.append(at)
+            at = case.parents[at]
+        found.append(way)
+    return found
+
+
+def cost_ms(case: Case, made: InstancePlan) -> float:
+    return sum(
+        case.profiles[KEY, module.name].typical.seconds(module.batch.size) * 1000 / module.batch.size
+        for module in made.modules
+    )
+
+
+@given(cases())
+def test_a_plan_stays_within_what_is_allowed(case: Case) -> None:
+    for module, declared in zip(planned(case).modules, case.service.spec.modules, strict=True):
+        batching = case.service.spec.batching_of(declared)
+        smallest, largest = batching.bounds
+        assert module.name == declared.name
+        assert smallest <= module.batch.size <= largest <= module.batch.limit
+        power_of_two = math.log2(module.batch.size).is_integer()
+        assert power_of_two or module.batch.size in {smallest, largest}
+        assert module.batch.size == smallest or module.batch.size <= case.profiles[KEY, module.name].largest
+
+
+@given(cases())
+def test_a_feasible_plan_holds_the_objective_in_the_worst_case(case: Case) -> None:
+    made = planned(case)
+    batch = {module.name: module.batch for module in made.modules}
+    cycle_ms = sum(case.profiles[KEY, name].tail.seconds(batch[name].size) * 1000 for name in batch)
+    worst_ms = max(sum(batch[name].max_wait_ms + cycle_ms for name in way) for way in ways(case))
+    assert made.worst_case_ms is not None
+    assert math.isclose(made.worst_case_ms, worst_ms)
+    if made.feasible:
+        assert worst_ms <= USABLE * made.objective_ms + 1e-6
+    else:
+        assert made.needed_ms is not None
+        assert made.needed_ms > made.objective_ms - 1e-6
+
+
+@given(cases())
+def test_the_objective_that_is_said_to_be_needed_is_enough(case: Case) -> None:
+    made = planned(case)
+    if made.needed_ms is not None:
+        assert planned(case, case.at(f"{math.ceil(made.needed_ms) + 1}ms")).feasible
+
+
+@given(cases())
+def test_budgets_along_every_way_add_up_to_at_most_the_objective(case: Case) -> None:
+    made = planned(case)
+    budgets_ms = {module.name: module.budget_ms for module in made.modules}
+    assert all(budget_ms > 0 for budget_ms in budgets_ms.values())
+    for way in ways(case):
+        assert sum(budgets_ms[name] for name in way) <= made.objective_ms * (1 + 1e-9)
+
+
+@given(cases(), st.integers(1, 5000))
+def test_a_laxer_objective_never_costs_more_device_time(case: Case, more_ms: int) -> None:
+    strict = planned(case)
+    lax = planned(case, case.at(f"{int(strict.objective_ms) + more_ms}ms"))
+    assert not strict.feasible or lax.feasible
+    assert cost_ms(case, lax) <= cost_ms(case, strict) * (1 + 1e-9)
+
+
+@given(cases())
+def test_planning_again_changes_nothing(case: Case) -> None:
+    made = planned(case)
+    assert planned(case) == made
+    again = planned(case, previous=as_pipeline(case, made))
+    assert [(module.batch, module.budget_ms) for module in again.modules] == [
+        (module.batch, module.budget_ms) for module in made.modules
+    ]
+
+
+@given(cases(), st.floats(0.9, 1.1))
+def test_noise_in_a_profile_moves_only_what_fails_or_is_clearly_worse(case: Case, noise: float) -> None:
+    made = planned(case)
+    noisy = Case(
+        case.service,
+        {
+            key: measured({size: noise * seconds * 1000 for size, seconds in profile.typical.points})
+            for key, profile in case.profiles.items()
+        },
+        case.parents,
+    )
+    again = planned(noisy, previous=as_pipeline(case, made))
+    if [module.batch.size for module in again.modules] == [module.batch.size for module in made.modules]:
+        return
+    cycle_ms = sum(noisy.profiles[KEY, each.name].tail.seconds(each.batch.size) * 1000 for each in made.modules)
+    failed = max(map(len, ways(case))) * cycle_ms > USABLE * made.objective_ms
+    assert failed or cost_ms(noisy, again) <= CLEARLY_BETTER * cost_ms(noisy, made) + 1e-9
+
+
+@given(cases())
+def test_a_module_without_a_profile_starts_at_its_smallest_batch(case: Case) -> None:
+    made = plan([case.service], {}, {})[KEY]
+    assert made.feasible is None
+    for module, declared in zip(made.modules, case.service.spec.modules, strict=True):
+        assert module.batch.size == case.service.spec.batching_of(declared).bounds[0]
+
+
+def face(batching: dict[str, object] | None = None) -> dict[str, object]:
+    return {"name": "face", "model": {"name": "centerface", "version": "1"}, "batching": batching or {"max": 32}}
+
+
+def alone(latency: str, points: dict[int, float], previous: Pipeline | None = None) -> InstancePlan:
+    case = Case(service([face()], latency), {(KEY, "face"): measured(points)}, {"face": None})
+    return planned(case, previous=previous)
+
+
+def test_the_largest_batch_that_holds_the_objective_is_chosen_where_batching_pays():
+    points = {1: 10, 2: 11, 4: 13, 8: 17, 16: 25, 32: 41}
+    assert alone("40ms", points).modules[0].batch.size == 16
+    assert alone("1s", points).modules[0].batch.size == 32
+
+
+def test_a_batch_that_saves_next_to_nothing_is_not_worth_its_latency():
+    assert alone("1s", {1: 10, 2: 19.8, 4: 39, 8: 78, 16: 156, 32: 312}).modules[0].batch.size == 1
+
+
+def test_nothing_above_the_measured_sizes_is_chosen():
+    assert alone("1s", {1: 10, 2: 11, 4: 13}).modules[0].batch.size == 4
+
+
+def test_a_batch_that_does_not_hold_the_objective_says_what_would():
+    made = alone("10ms", {1: 10, 2: 11})
+    assert (made.feasible, made.modules[0].batch.size) == (False, 1)
+    assert made.needed_ms is not None
+    assert math.isclose(made.needed_ms, 12 / USABLE)
+
+
+def test_what_runs_is_kept_until_another_plan_is_clearly_better():
+    case = Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 40, 16: 75})}, {"face": None})
+    running = as_pipeline(case, planned(case)).model_copy(update={"objective_ms": 1000})
+    eight = running.modules[0].model_copy(update={"batch": Batch(size=8, max_wait_ms=1)})
+    kept = planned(case, previous=running.model_copy(update={"modules": (eight,)}))
+    assert kept.modules[0].batch.size == 8
+    better = Case(case.service, {(KEY, "face"): measured({1: 10, 8: 40, 16: 60})}, {"face": None})
+    assert planned(better, previous=running.model_copy(update={"modules": (eight,)})).modules[0].batch.size == 16
+
+
+def test_a_new_module_without_a_profile_leaves_the_others_as_they_are():
+    case = Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 20, 16: 25})}, {"face": None})
+    before = planned(case)
+    grown = service([face(), {"name": "age", "inputs": ["face"], "model": {"name": "age", "version": "1"}}], "1s")
+    after = planned(case, grown, as_pipeline(case, before))
+    assert [module.batch.size for module in after.modules] == [before.modules[0].batch.size, 1]
+
+
+def test_many_modules_are_planned_all_the_same():
+    curve = measured({1: 1, 2: 1.3, 4: 1.9, 8: 3.1, 16: 5.5, 32: 10})
+    modules = [{**face(), "name": f"m{number}"} for number in range(64)]
+    made = plan([service(modules, "300ms")], {(KEY, f"m{number}"): curve for number in range(64)}, {})[KEY]
+    assert made.feasible
+    assert any(module.batch.size > 1 for module in made.modules)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from framepilot.contract.observed import ObservedModule
+from framepilot.resources.meta import Condition
+from framepilot.resources.service import InferenceServiceStatus
+from framepilot.rollouts.state import RolloutState
+from framepilot_operator.cluster.port import Instance
+from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.status import Facts, service_status
+from support.snapshots import SERVICE, declared, desired, module, observed, rollout
+
+
+def facts(*modules: ObservedModule, version: str = "1", generation: int = 1) -> Facts:
+    """A service whose instance runs and reports these modules."""
+    instance = Instance(
+        name=SERVICE,
+        uid="u",
+        service=SERVICE,
+        desired=desired(generation=1),
+        observed=observed(generation, modules=modules),
+        running=True,
+    )
+    plan = InstancePlan(SERVICE, 200, (), "planned", worst_case_ms=100, feasible=True)
+    return Facts(declared(version=version), plan, instance)
+
+
+def condition(found: Facts, type_: str) -> Condition:
+    return next(each for each in service_status(found, 1000).conditions if each.type == type_)
+
+
+def said(found: Facts, type_: str) -> tuple[str, str]:
+    return condition(found, type_).status.value, condition(found, type_).reason
+
+
+def test_what_serves_as_declared_is_ready():
+    found = facts(module())
+    assert said(found, "Ready") == ("True", "Serving")
+    assert said(found, "ModelsReady") == ("True", "Serving")
+    assert said(found, "Feasible") == ("True", "Planned")
+    assert said(found, "Reconciling") == ("False", "UpToDate")
+    assert said(found, "Stalled") == ("False", "Progressing")
+
+
+def test_a_refused_version_leaves_the_service_ready_and_says_why():
+    found = facts(module(rollout=rollout(RolloutState.REFUSED, "2", 0, reason="a digest is wrong")), version="2")
+    assert said(found, "Ready") == ("True", "Serving")
+    assert said(found, "ModelsReady") == ("False", "ModelRefused")
+    assert said(found, "Stalled") == ("True", "ModelRefused")
+    sentence = "face: version 2 was refused: a digest is wrong; version 1 goes on serving"
+    assert condition(found, "ModelsReady").message == sentence
+    status = service_status(found, 1000).modules[0]
+    assert (status.serving, status.refused, status.candidate, status.batch) == ("1", "2", None, 8)
+
+
+def test_an_old_refusal_is_forgotten_when_another_version_is_declared():
+    found = facts(module(rollout=rollout(RolloutState.REFUSED, "2", 0)), version="1")
+    assert said(found, "ModelsReady") == ("True", "Serving")
+    assert service_status(found, 1000).modules[0].refused is None
+
+
+def test_a_rollout_that_is_under_way_is_reconciling():
+    found = facts(module(rollout=rollout(RolloutState.WARMING, "2", 0)), version="2")
+    assert said(found, "Reconciling") == ("True", "RollingOut")
+    assert said(found, "ModelsReady") == ("False", "RollingOut")
+    assert service_status(found, 1000).modules[0].candidate == "2"
+
+
+def test_an_instance_that_has_not_taken_the_newest_state_over_is_reconciling():
+    assert said(facts(module(), generation=0), "Reconciling") == ("True", "Applying")
+    assert said(replace(facts(module()), pending=True), "Reconciling") == ("True", "Applying")
+
+
+def test_an_instance_that_does_not_run_says_why():
+    found = facts()
+    stopped = replace(found.instance, running=False, observed=None, reason="ended with status 3")
+    found = replace(found, instance=stopped)
+    assert said(found, "Ready") == ("False", "NotRunning")
+    assert "ended with status 3" in condition(found, "Ready").message
+    assert said(found, "Reconciling") == ("True", "Starting")
+    assert said(replace(found, instance=None), "Ready") == ("False", "NoInstance")
+
+
+def test_a_module_that_serves_nothing_is_not_ready():
+    found = facts(module().model_copy(update={"serving": None}))
+    assert said(found, "Ready") == ("False", "NotServing")
+
+
+def test_an_objective_that_no_plan_holds_says_what_could_be_held():
+    found = facts(module())
+    found = replace(found, plan=InstancePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3))
+    assert said(found, "Feasible") == ("False", "ObjectiveTooShort")
+    assert "about 520 ms" in condition(found, "Feasible").message
+
+
+def test_an_invalid_declaration_and_a_failure_are_told():
+    found = facts(module())
+    assert said(replace(found, problem="min 9 is larger than max 3"), "Stalled") == ("True", "InvalidDeclaration")
+    assert said(replace(found, failure="the disk is full"), "Reconciling") == ("True", "Retrying")
+
+
+def test_the_time_of_a_condition_moves_only_when_its_status_does():
+    first = service_status(facts(module()), 1000.7)
+    reported = reporting(facts(module()), first)
+    later = service_status(reported, 2000)
+    assert later == first
+    assert later.conditions[0].last_transition_time == datetime.fromtimestamp(1000, UTC)
+    broken = replace(reported, instance=replace(reported.instance, running=False))
+    times = {each.type: each.last_transition_time.timestamp() for each in service_status(broken, 2000).conditions}
+    assert times["Ready"] == 2000
+    assert times["Feasible"] == 1000
+
+
+def reporting(found: Facts, status: InferenceServiceStatus) -> Facts:
+    resource = found.service.resource.model_copy(update={"status": status})
+    return replace(found, service=replace(found.service, resource=resource))
