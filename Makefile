@@ -68,7 +68,7 @@ crds: setup ## Generate crds/ from the resource types
 
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache
-	$(BIN)/python -m support.samples
+	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

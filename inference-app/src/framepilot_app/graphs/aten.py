@@ -33,7 +33,9 @@ def function(op: str) -> Function:
     if op == GET_ITEM:
         return operator.getitem
     if op not in ALLOWED:
-        raise ProgramError(f"the operator '{op}' is not allowed", op, "export the model with the operators of CNNs only")
+        raise ProgramError(
+            f"the operator '{op}' is not allowed", op, "export the model with the operators of CNNs only"
+        )
     _, packet, overload = op.split(".")
     try:
         found: Function = getattr(getattr(torch.ops.aten, packet), overload)

@@ -1,13 +1,13 @@
 """From what `torch.export` gives to a program, at pack time: every operator in terms of the allow-list.
 
-What is outside the allow-list is decomposed by torch into what is in it. A size that depends on the batch is written -1
-where it is part of a shape, and nothing else may depend on it.
+What is outside the allow-list is decomposed by torch into what is in it. Nothing but shapes may depend on the batch, and
+in a shape it is written -1.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import torch
@@ -99,28 +99,42 @@ class _Conversion:
         return image
 
     def _operator(self, node: fx.Node) -> None:
+        op = str(node.target)
         if node.target is operator.getitem:
             self._getitem(node)
+        elif _is_of_batch(node) or op in _FIRST_ONLY or op in _CHECKS:
             return
-        op = str(node.target)
-        if _is_of_batch(node) or op in _BATCH_NORMS or op in _CHECKS:
-            return
-        op = _SYNONYMS.get(op, op)
-        if op == "aten._to_copy.default" and _dtype(node) == _dtype(node.all_input_nodes[0]):
+        elif op in _REWRITTEN:
+            rewritten, arguments = _REWRITTEN[op]
+            self._add(node, rewritten, arguments(node.args), node.kwargs)
+        elif op in _SHAPED or op == "aten.expand.default":
+            self._reshaped(node, _SHAPED.get(op, op))
+        elif op == "aten._to_copy.default" and _dtype(node) == _dtype(node.all_input_nodes[0]):
             self._arguments[node.name] = self._arguments[node.all_input_nodes[0].name]
-            return
-        self._add(node, op, node.args, node.kwargs)
+        else:
+            self._add(node, op, node.args, node.kwargs)
 
     def _getitem(self, node: fx.Node) -> None:
         source, index = node.args
-        if isinstance(source, fx.Node) and str(source.target) in _BATCH_NORMS:
-            if index != 0:
-                raise ExportError("uses the statistics of a batch norm", node.name, "let the module use its output only")
-            image, weight, bias, mean, variance, momentum, epsilon = source.args
-            args = (image, weight, bias, mean, variance, False, momentum, epsilon, False)
-            self._add(node, "aten.batch_norm.default", args, {})
+        if not isinstance(source, fx.Node) or str(source.target) not in _FIRST_ONLY:
+            self._add(node, GET_ITEM, node.args, {})
             return
-        self._add(node, GET_ITEM, node.args, {})
+        if index != 0:
+            raise ExportError(f"uses output {index} of {source.target}", _place(node), "let it use the first only")
+        op, arguments = _FIRST_ONLY[str(source.target)]
+        self._add(node, op, arguments(source.args), {})
+
+    def _reshaped(self, node: fx.Node, op: str) -> None:
+        """A reshape or expand: its shape is the one that came out, with -1, whatever is left, for what the batch is in."""
+        shape = _shape(node)
+        source = node.args[0]
+        dynamic = [index - len(shape) for index, size in enumerate(shape) if size == -1]
+        before = _shape(source) if isinstance(source, fx.Node) else ()
+        # For expand, -1 is the size that was there before.
+        kept = all(-index <= len(before) and before[index] == -1 for index in dynamic)
+        if len(dynamic) > 1 or (op == "aten.expand.default" and not kept):
+            raise ExportError("gives a shape that -1 for the batch does not describe", _place(node), _ONE_BATCH)
+        self._add(node, op, (source, list(shape)), {})
 
     def _add(self, node: fx.Node, op: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         if op not in ALLOWED:
@@ -131,6 +145,7 @@ class _Conversion:
                 op,
                 tuple(self._argument(argument, node) for argument in args),
                 {key: self._argument(argument, node) for key, argument in kwargs.items() if key not in _PLACEMENT},
+                _shape(node),
             )
         )
         self._arguments[node.name] = NodeRef(node.name)
@@ -146,20 +161,11 @@ class _Conversion:
             case torch.memory_format():
                 return MemoryFormat(str(value).removeprefix("torch."))
             case list() | tuple():
-                return self._sizes(value, node)
+                return tuple(self._argument(item, node) for item in value)
             case None | bool() | int() | float() | str():
                 return value
             case _:
                 raise ExportError(f"takes a {type(value).__name__}", _place(node), "replace it by operators of CNNs")
-
-    def _sizes(self, values: list[object] | tuple[object, ...], node: fx.Node) -> Argument:
-        """A list; if it is a shape, the one size that depends on the batch is written -1: whatever is left."""
-        dynamic = [isinstance(value, fx.Node) and _is_of_batch(value) for value in values]
-        if not any(dynamic):
-            return tuple(self._argument(value, node) for value in values)
-        if sum(dynamic) > 1 or -1 in values or _SYNONYMS.get(str(node.target), str(node.target)) not in _TAKE_SHAPE:
-            raise ExportError("takes a shape in which the batch occurs more than once", _place(node), _ONE_BATCH)
-        return tuple(-1 if batch else self._argument(value, node) for value, batch in zip(values, dynamic, strict=True))
 
     def _output(self, name: str) -> str:
         match self._arguments.get(name):
@@ -172,27 +178,55 @@ class _Conversion:
 _ONE_BATCH: Final = "let the batch be the first dimension and nothing else depend on it"
 _STORED: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _PLACEMENT: Final = frozenset({"device", "layout", "pin_memory", "non_blocking"})
-_BATCH_NORMS: Final = frozenset({"aten._native_batch_norm_legit_no_training.default"})
-_CHECKS: Final = frozenset({
-    "aten._assert_scalar.default",
-    "aten._assert_tensor_metadata.default",
-    "aten.sym_constrain_range.default",
-    "aten.sym_constrain_range_for_size.default",
-})
+_Arguments = tuple[object, ...]
+
+_FIRST_ONLY: Final[Mapping[str, tuple[str, Callable[[_Arguments], _Arguments]]]] = {
+    "aten._native_batch_norm_legit_no_training.default": (
+        "aten.batch_norm.default",
+        lambda args: (*args[:5], False, *args[5:7], False),
+    ),
+    "aten.max_pool2d_with_indices.default": ("aten.max_pool2d.default", lambda args: args),
+    "aten.native_group_norm.default": (
+        "aten.group_norm.default",
+        lambda args: (args[0], args[6], args[1], args[2], args[7], False),
+    ),
+    "aten.native_layer_norm.default": ("aten.layer_norm.default", lambda args: (*args, False)),
+}
+"""Operators of several outputs, of which models use the first: the one of one output, and its arguments from theirs."""
+
+_CHECKS: Final = frozenset(
+    {
+        "aten._assert_scalar.default",
+        "aten._assert_tensor_metadata.default",
+        "aten.sym_constrain_range.default",
+        "aten.sym_constrain_range_for_size.default",
+    }
+)
 """What torch.export adds to guard shapes; they compute nothing."""
 
-_SYNONYMS: Final = {
-    "aten.view.default": "aten.reshape.default",
-    "aten._unsafe_view.default": "aten.reshape.default",
-    "aten._log_softmax.default": "aten.log_softmax.int",
-    "aten._softmax.default": "aten.softmax.int",
+_REWRITTEN: Final[Mapping[str, tuple[str, Callable[[_Arguments], _Arguments]]]] = {
+    "aten._log_softmax.default": ("aten.log_softmax.int", lambda args: args[:2]),
+    "aten._softmax.default": ("aten.softmax.int", lambda args: args[:2]),
 }
-_TAKE_SHAPE: Final = frozenset({"aten.reshape.default", "aten.expand.default"})
+"""Operators that torch decomposes others into, and the public one of the same result."""
+
+_SHAPED: Final = {
+    "aten._unsafe_view.default": "aten.reshape.default",
+    "aten.reshape.default": "aten.reshape.default",
+    "aten.view.default": "aten.reshape.default",
+}
 
 
 def _is_of_batch(node: fx.Node) -> bool:
     """Whether it gives a number (the size of the batch, or one computed from it), not a tensor."""
     return isinstance(node.meta.get("val"), torch.SymInt | torch.SymBool | torch.SymFloat | int | float)
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor):
+        return ()
+    return tuple(size if isinstance(size, int) else -1 for size in value.shape)
 
 
 def _dtype(node: fx.Node) -> torch.dtype | None:

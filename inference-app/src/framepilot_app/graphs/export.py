@@ -59,13 +59,11 @@ def from_pt2(path: Path, *, trust: bool = False) -> Exported:
         ExportError: refused, damaged, or not exportable.
     """
     if trust:
-        exported = _trusted(path)
+        exported, original = _trusted(path)
         program, weights = from_exported(exported)
-        original: Callable[[torch.Tensor], object] = exported.module()
     else:
-        module, shape = read_pt2(path)
-        program, weights = from_exported(_exported(module, torch.zeros(shape)))
-        original = module
+        original, shape = read_pt2(path)
+        program, weights = from_exported(_exported(original, torch.zeros(shape)))
     image = program.input
     example = torch.zeros(1, image.channels, image.height, image.width)
     return Exported(program, weights, max_abs_error(program, weights, original, example))
@@ -134,11 +132,14 @@ def _exported(module: torch.nn.Module, example: torch.Tensor) -> ExportedProgram
         ) from error
 
 
-def _trusted(path: Path) -> ExportedProgram:
+def _trusted(path: Path) -> tuple[ExportedProgram, torch.nn.Module]:
     try:
-        return torch.export.load(path)
+        exported = torch.export.load(path)
+        return exported, exported.module()
     except Exception as error:  # the archive is arbitrary, so is what reading it raises
-        raise ExportError(f"torch.export cannot load it: {error}", str(path), "save it again with torch.export.save") from error
+        raise ExportError(
+            f"torch.export cannot load it: {error}", str(path), "save it again with torch.export.save"
+        ) from error
 
 
 def _tensors(output: object) -> list[torch.Tensor]:

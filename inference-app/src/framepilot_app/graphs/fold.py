@@ -1,9 +1,9 @@
 """Rewrite a program so that it does less, at pack time: program and parameters in, program and parameters out.
 
 A convolution is linear, so whatever scales and shifts its channels afterwards (batch norm, or a product and a sum with
-constants) goes into its weight and bias: W' = s W, b' = s b + t. Nodes that give back their input are dropped. Weights so
-small that they can change no sum (dead channels of a trained network) become 0: products with them are subnormal numbers,
-with which a CPU computes many times slower (measured: 25 x for one layer).
+constants) goes into its weight and bias: W' = s W, b' = s b + t. Nodes that give back their input are dropped. Weights
+so small that they can change no sum (dead channels of a trained network) become 0: products with them are subnormal
+numbers, with which a CPU computes many times slower (measured: 25 x for one layer).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def fold(program: Program, weights: Mapping[str, torch.Tensor]) -> tuple[Program
 
 
 class _Folding:
-    """One pass from inputs to outputs; a node that is folded away is from then on known under its convolution's name."""
+    """One pass from inputs to outputs; a node that is folded away goes by its convolution's name."""
 
     def __init__(self, program: Program, weights: Mapping[str, torch.Tensor]) -> None:
         self._program = program
@@ -73,9 +73,12 @@ class _Folding:
         if len(sources) != 1 or self._uses[next(iter(sources))] != 1:
             return None
         found = self._nodes.get(next(renamed.inputs()))
-        if found is None or found.op != CONVOLUTION or len(found.args) != 9 or not isinstance(found.args[1], ParameterRef):
+        if found is None or found.op != CONVOLUTION or len(found.args) != 9:
             return None
-        return found if self.weights[found.args[1].name].dim() == 4 else None
+        weight, bias = found.args[1:3]
+        if not isinstance(weight, ParameterRef) or not isinstance(bias, ParameterRef | None):
+            return None
+        return found if self.weights[weight.name].dim() == 4 else None
 
     def _scaled(self, node: Node, scale: torch.Tensor, shift: torch.Tensor) -> Node:
         _, weight_ref, bias_ref, *_, transposed, _, groups = node.args

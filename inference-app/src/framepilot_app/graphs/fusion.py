@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from framepilot_app.graphs.program import Node, NodeRef, Program
 
+
 @dataclass(frozen=True, slots=True)
 class Unary:
     """An activation by oneDNN's name, with its scalars and the algorithm (of gelu)."""

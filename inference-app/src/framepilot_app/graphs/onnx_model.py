@@ -75,11 +75,12 @@ class OnnxModel:
             ExportError: an operator that onnx2torch cannot convert.
         """
         try:
-            return onnx2torch.convert(self.proto).eval()
+            module: torch.nn.Module = onnx2torch.convert(self.proto)
         except Exception as error:  # converters raise what they like
             raise ExportError(
                 f"cannot be converted: {error}", str(self.path), "export the model with common operators, or as .pt2"
             ) from error
+        return module.eval()
 
     def reference(self) -> Callable[[torch.Tensor], list[torch.Tensor]]:
         """The model as ONNX Runtime runs it, on the CPU."""

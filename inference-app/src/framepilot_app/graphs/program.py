@@ -1,8 +1,9 @@
 """A program: a model's graph as data. `program.json` holds it, and reading it can execute nothing.
 
-It is a flat list of ATen operators in the order in which they run. An argument is a number, a list, or a reference to an
-earlier node or to a parameter of `weights.safetensors`, so one pass over the list checks everything. The batch dimension is
-the first one and is never written down: a shape that has it says -1 there, so a program runs at any N >= 1.
+It is a flat list of ATen operators in the order in which they run. An argument is a number, a list, or a reference to
+an earlier node or to a parameter of `weights.safetensors`, so one pass over the list checks everything. The batch
+dimension is the first one and is never written down: a shape that has it says -1 there, so a program runs at any N >=
+1.
 """
 
 from __future__ import annotations
@@ -66,12 +67,17 @@ Argument = NodeRef | ParameterRef | DType | MemoryFormat | bool | int | float | 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator, e.g. `aten.relu.default`, and its arguments as in ATen's schema of it."""
+    """One operator, e.g. `aten.relu.default`, and its arguments as in ATen's schema of it.
+
+    `shape` is its output's, -1 for the batch, as it was exported; empty if unknown. It guides engines in how they lay
+    out memory, and people; no engine relies on it.
+    """
 
     name: str
     op: str
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
 
     def inputs(self) -> Iterator[str]:
         """Names of the nodes whose outputs it takes, once for each use."""
@@ -151,12 +157,14 @@ class Program:
     def to_json(self) -> bytes:
         """The content of `program.json`: one node a line, so that a difference of two programs can be read."""
         nodes = ",\n  ".join(pydantic_core.to_json(_node_document(node)).decode() for node in self.nodes)
-        head = pydantic_core.to_json({
-            "name": self.input.name,
-            "channels": self.input.channels,
-            "height": self.input.height,
-            "width": self.input.width,
-        }).decode()
+        head = pydantic_core.to_json(
+            {
+                "name": self.input.name,
+                "channels": self.input.channels,
+                "height": self.input.height,
+                "width": self.input.width,
+            }
+        ).decode()
         parameters = pydantic_core.to_json(self.parameters).decode()
         outputs = pydantic_core.to_json(self.outputs).decode()
         return (
@@ -180,28 +188,32 @@ def _check(program: Program) -> None:
     names = {node.name for node in program.nodes}
     defined = {program.input.name}
     for node in program.nodes:
-        if node.op not in ALLOWED:
-            raise ProgramError(
-                f"the operator '{node.op}' is not allowed", node.name, "export the model with the operators of CNNs only"
-            )
-        if node.op == BATCH_NORM and (len(node.args) < 6 or node.args[5] is not False):
-            raise ProgramError("a batch norm in training mode is not allowed", node.name, "export the model in eval mode")
-        if node.name in defined:
-            raise ProgramError("the name is used twice", node.name, _PACK_AGAIN)
-        for source in node.inputs():
-            if source not in defined:
-                raise ProgramError(_undefined(source, names), node.name, _PACK_AGAIN)
-            if (source in lists) != (node.op == GET_ITEM):
-                raise ProgramError(f"'{source}' is a list of tensors only for getitem", node.name, _PACK_AGAIN)
-        for parameter in node.parameters():
-            if parameter not in parameters:
-                raise ProgramError(f"there is no parameter '{parameter}'", node.name, _PACK_AGAIN)
+        _check_node(node, defined, names, lists, parameters)
         defined.add(node.name)
     if not program.outputs:
         raise ProgramError("there is no output", "outputs", _PACK_AGAIN)
     for output in program.outputs:
         if output not in defined or output in lists:
             raise ProgramError(f"'{output}' is not a tensor of this program", "outputs", _PACK_AGAIN)
+
+
+def _check_node(node: Node, defined: set[str], names: set[str], lists: set[str], parameters: set[str]) -> None:
+    if node.op not in ALLOWED:
+        raise ProgramError(
+            f"the operator '{node.op}' is not allowed", node.name, "export the model with the operators of CNNs only"
+        )
+    if node.op == BATCH_NORM and (len(node.args) < 6 or node.args[5] is not False):
+        raise ProgramError("a batch norm in training mode is not allowed", node.name, "export the model in eval mode")
+    if node.name in defined:
+        raise ProgramError("the name is used twice", node.name, _PACK_AGAIN)
+    for source in node.inputs():
+        if source not in defined:
+            raise ProgramError(_undefined(source, names), node.name, _PACK_AGAIN)
+        if (source in lists) != (node.op == GET_ITEM):
+            raise ProgramError(f"'{source}' is a list, or getitem takes what is none", node.name, _PACK_AGAIN)
+    for parameter in node.parameters():
+        if parameter not in parameters:
+            raise ProgramError(f"there is no parameter '{parameter}'", node.name, _PACK_AGAIN)
 
 
 def _undefined(source: str, names: set[str]) -> str:
@@ -237,21 +249,21 @@ def _image_input(value: object) -> ImageInput:
     fields = _object(value, "input", {"name", "channels", "height", "width"})
     return ImageInput(
         _name(fields["name"], "input"),
-        _size(fields["channels"]),
-        _size(fields["height"]),
-        _size(fields["width"]),
+        _integer(fields["channels"], "input"),
+        _integer(fields["height"], "input"),
+        _integer(fields["width"], "input"),
     )
 
 
-def _size(value: object) -> int:
+def _integer(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ProgramError(f"expected a whole number, got {_shown(value)}", "input", _PACK_AGAIN)
+        raise ProgramError(f"expected a whole number, got {_shown(value)}", where, _PACK_AGAIN)
     return value
 
 
 def _node(value: object, position: int) -> Node:
     where = f"nodes[{position}]"
-    fields = _object(value, where, {"name", "op", "args", "kwargs"})
+    fields = _object(value, where, {"name", "op", "args", "kwargs", "shape"})
     name = _name(fields["name"], where)
     kwargs = fields["kwargs"]
     if not isinstance(kwargs, dict):
@@ -261,6 +273,7 @@ def _node(value: object, position: int) -> Node:
         _name(fields["op"], name),
         tuple(_argument(argument, name) for argument in _array(fields["args"], name)),
         {_name(key, name): _argument(argument, name) for key, argument in kwargs.items()},
+        tuple(_integer(size, name) for size in _array(fields["shape"], name)),
     )
 
 
@@ -292,6 +305,7 @@ def _node_document(node: Node) -> dict[str, object]:
         "op": node.op,
         "args": [_argument_document(argument) for argument in node.args],
         "kwargs": {key: _argument_document(argument) for key, argument in node.kwargs.items()},
+        "shape": node.shape,
     }
 
 

@@ -20,7 +20,7 @@ from framepilot_operator.cluster.process import ChildProcess, ChildSpec
 from framepilot_operator.telemetry.status_client import StatusClient, StatusError
 
 POLL_S: Final = 0.5
-FIRST_POLL_S: Final = 0.1
+EAGER_POLL_S: Final = 0.1
 
 MALLOC: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
 """Keeps glibc from giving every large batch's memory back to the system and faulting it in again."""
@@ -135,8 +135,13 @@ class LocalInstance:
             pid, address = self._process.pid, self._process.address
             if pid is not None:
                 await self._ask(pid, address)
-            fresh = self._heard is None or self._heard.pid != pid
-            await asyncio.sleep(FIRST_POLL_S if fresh else POLL_S)
+            await asyncio.sleep(POLL_S if self._up_to_date(pid) else EAGER_POLL_S)
+
+    def _up_to_date(self, pid: int | None) -> bool:
+        """Whether this process has answered since it took over what it was told last."""
+        if self._heard is None or self._heard.pid != pid or self._desired is None:
+            return False
+        return self._heard.observed.generation == self._desired.generation
 
     async def _ask(self, pid: int, address: str | None) -> None:
         if address is None:

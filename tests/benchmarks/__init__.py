@@ -1,0 +1,1 @@
+"""Benchmarks: what Framepilot promises about speed, measured as ratios in one run on the machine at hand."""

@@ -1,0 +1,183 @@
+"""What the way around the model costs: a module's throughput against bare loops over the same network.
+
+Three ways of running the embedder at batch 16, in turn, in one process with the same number of threads: the module
+with all that belongs to it (admission, preparation of every picture, batching, decoding, delivery in order), a bare
+loop over the compiled program with a batch that is ready, and a bare loop over the eager torch network.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import torch
+
+from benchmarks.result import Gate, Result, spread
+from framepilot.contract.desired import Batch, Delivery, DesiredModule, ModelRef
+from framepilot_app.app import prepare_process
+from framepilot_app.graphs.engine import Compiled
+from framepilot_app.models.model import Model
+from framepilot_app.models.verify import open_model
+from framepilot_app.modules.device import DeviceThread, Loading
+from framepilot_app.modules.graph import Graph, build
+from framepilot_app.modules.inlet import Inlet
+from framepilot_app.modules.lane import Lane, Version
+from framepilot_app.modules.line import Line
+from framepilot_app.modules.loading import Candidate, load
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
+from support.samples.build import build as samples
+from support.samples.build import root
+from support.samples.embedder import load_embedder
+from support.samples.packages import EMBEDDER, Files
+
+BATCH = 16
+ROUNDS = 9
+ROUND_S = 2.0
+SERVICE = "bench/throughput"
+
+
+def run() -> Result:
+    prepare_process()
+    torch.set_num_threads(1)
+    folder = samples()
+    running = _Running(open_model(folder / "models" / "embedder" / "1", None), _pictures(folder))
+    batch = running.candidate.example.input.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+    eager = load_embedder(Files(root() / "files").path(EMBEDDER))
+    ways: dict[str, Callable[[], float]] = {
+        "Framepilot's module": running.rate,
+        "bare loop, compiled program": lambda: _loop(running.compiled, batch),
+        "bare loop, eager torch": lambda: _eager(eager, batch),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for name, way in ways.items():
+        way()
+        print(f"throughput: {name} is warm", flush=True)
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            rates[name].append(way())
+    running.stop()
+    module, compiled, plain = rates.values()
+    against_compiled = [ours / theirs for ours, theirs in zip(module, compiled, strict=True)]
+    against_eager = [ours / theirs for ours, theirs in zip(module, plain, strict=True)]
+    rows = [["way", "items/s, median (quartiles)"], *([name, spread(values, 0)] for name, values in rates.items())]
+    rows += [
+        ["module / compiled loop, round by round", spread(against_compiled)],
+        ["module / eager loop, round by round", spread(against_eager)],
+    ]
+    figures = {
+        "module_items_per_s": median(module),
+        "compiled_loop_items_per_s": median(compiled),
+        "eager_loop_items_per_s": median(plain),
+        "module_to_compiled_loop": median(against_compiled),
+        "module_to_eager_loop": median(against_eager),
+    }
+    return Result(
+        title="Throughput of a module",
+        method=f"The embedder at batch {BATCH}, torch on 1 thread, {ROUNDS} rounds of {ROUND_S:g} s each, in turn.",
+        rows=rows,
+        figures=figures,
+        gates=[
+            Gate("module to bare loop over the same program", figures["module_to_compiled_loop"], 0.90, at_least=True),
+            Gate("module to bare eager loop", figures["module_to_eager_loop"], 1.0, at_least=True),
+        ],
+    )
+
+
+def _pictures(folder: Path) -> list:
+    video = cv2.VideoCapture(str(folder / "videos" / "carphone_pristine.mp4"))
+    pictures = []
+    while (read := video.read())[0]:
+        pictures.append(read[1])
+    return pictures
+
+
+def _loop(compiled: Compiled, batch: torch.Tensor) -> float:
+    items, started = 0, time.perf_counter()
+    while time.perf_counter() < started + ROUND_S:
+        compiled(batch)
+        items += BATCH
+    return items / (time.perf_counter() - started)
+
+
+def _eager(network: torch.nn.Module, batch: torch.Tensor) -> float:
+    with torch.inference_mode():
+        items, started = 0, time.perf_counter()
+        while time.perf_counter() < started + ROUND_S:
+            network(batch)
+            items += BATCH
+        return items / (time.perf_counter() - started)
+
+
+class _Running:
+    """One module as the app runs it, fed as fast as it takes frames."""
+
+    def __init__(self, model: Model, pictures: list) -> None:
+        self.candidate = Candidate.read(model)
+        self._pictures = pictures
+        self._workers = Workers(2)
+        self._delivered = 0
+        device = DeviceThread(
+            torch.device("cpu"),
+            lambda done: self._workers.submit(lambda: self._pipeline.batch_done(done)),
+            lambda late: self._workers.submit(lambda: self._pipeline.items_late(late)),
+        )
+        self._device = device
+        self._pipeline = Pipeline(self._workers, device.wake)
+        ref = ModelRef(name="embedder", version="1", uri="file:///unused")
+        entry = DesiredModule(name="m", budget_ms=1000, batch=Batch(size=BATCH, max_wait_ms=50), model=ref)
+        self._module = Module(SERVICE, entry, lambda _: None)
+        self._graph: Graph = build([entry], {"m": self._module})
+        self._workers.start()
+        device.start()
+        device.set_modules((self._module,))
+        self.compiled = self._load()
+
+    def _load(self) -> Compiled:
+        versions: list[Version] = []
+
+        def switch(version: Version) -> None:
+            versions.append(version)
+            self._module.switch(Lane(SERVICE, "m", version))
+
+        steps = load(self.candidate, torch.device("cpu"), BATCH, BATCH, time.perf_counter, switch, lambda _event: None)
+        loading = Loading(steps, time.monotonic())
+        self._device.load(loading)
+        loading.done.result()
+        return versions[0].compiled
+
+    def rate(self) -> float:
+        """Frames delivered in one round, per second, from the first batch's end to the last one's."""
+        stamps: list[float] = []
+        line = Line(lambda _outcome: stamps.append(time.perf_counter()))
+        inlet = Inlet(
+            SERVICE, "s", Delivery.LOSSLESS, 1000.0, line, lambda: self._graph, self._pipeline.start, lambda: 3 * BATCH
+        )
+        ending = threading.Event()
+
+        def feed() -> None:
+            sequence = 0
+            while not ending.is_set():
+                picture = self._pictures[sequence % len(self._pictures)]
+                inlet.offer(picture, 0, sequence, time.monotonic(), 0.0)
+                sequence += 1
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        ending.wait(ROUND_S)
+        counted = len(stamps)
+        ending.set()
+        inlet.close()
+        feeder.join()
+        while not line.empty:
+            time.sleep(0.001)
+        return (counted - BATCH) / (stamps[counted - 1] - stamps[BATCH - 1])
+
+    def stop(self) -> None:
+        self._device.stop()
+        self._workers.stop()
