@@ -8,7 +8,11 @@ from collections.abc import Sequence
 
 def duplicates(field: str, names: Sequence[str]) -> list[str]:
     """One sentence for each name that occurs twice in a list."""
-    return [f"{field}: the name '{name}' is used {count} times; give each its own" for name, count in Counter(names).items() if count > 1]
+    return [
+        f"{field}: the name '{name}' is used {count} times; give each its own"
+        for name, count in Counter(names).items()
+        if count > 1
+    ]
 
 
 def module_graph_problems(modules: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

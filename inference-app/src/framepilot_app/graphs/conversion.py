@@ -1,7 +1,7 @@
 """From what `torch.export` gives to a program, at pack time: every operator in terms of the allow-list.
 
-What is outside the allow-list is decomposed by torch into what is in it. Nothing but shapes may depend on the batch, and
-in a shape it is written -1.
+What is outside the allow-list is decomposed by torch into what is in it. Nothing but shapes may depend on the batch,
+and in a shape it is written -1.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class _Conversion:
         self._add(node, op, arguments(source.args), {})
 
     def _reshaped(self, node: fx.Node, op: str) -> None:
-        """A reshape or expand: its shape is the one that came out, with -1, whatever is left, for what the batch is in."""
+        """A reshape or expand to the shape that came out; the size that the batch is in is -1, whatever is left."""
         shape = _shape(node)
         source = node.args[0]
         dynamic = [index - len(shape) for index, size in enumerate(shape) if size == -1]

@@ -128,7 +128,9 @@ def _exported(module: torch.nn.Module, example: torch.Tensor) -> ExportedProgram
         return torch.export.export(module, (several,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except Exception as error:  # whatever it raises is the module's fault
         raise ExportError(
-            f"torch.export refused it: {error}", where, "make it traceable with a dynamic batch (see torch.export)"
+            f"torch.export refused it: {_first_line(error)}",
+            where,
+            "make it traceable with a dynamic batch (see torch.export)",
         ) from error
 
 
@@ -138,7 +140,7 @@ def _trusted(path: Path) -> tuple[ExportedProgram, torch.nn.Module]:
         return exported, exported.module()
     except Exception as error:  # the archive is arbitrary, so is what reading it raises
         raise ExportError(
-            f"torch.export cannot load it: {error}", str(path), "save it again with torch.export.save"
+            f"torch.export cannot load it: {_first_line(error)}", str(path), "save it again with torch.export.save"
         ) from error
 
 
@@ -150,3 +152,7 @@ def _tensors(output: object) -> list[torch.Tensor]:
     if isinstance(output, list | tuple):
         return [tensor for item in output for tensor in _tensors(item)]
     raise ExportError(f"gives a {type(output).__name__}", "output", "let the module return tensors only")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

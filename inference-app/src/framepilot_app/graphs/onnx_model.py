@@ -1,7 +1,8 @@
 """An ONNX file as a torch module (onnx2torch) and as what it must agree with (ONNX Runtime), at pack time.
 
 onnx2torch lacks `Pad` of opset 18 and later, and reads the amounts of an older one from a tensor while running, which
-torch.export cannot trace; the converter here reads them from the file.
+torch.export cannot trace. So for the conversion a `Pad` moves to a domain of our own, whose converter reads them
+from the file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from onnx2torch.utils.common import OnnxMapping, OperationConverterResult, get_c
 
 from framepilot_app.graphs.conversion import ExportError
 
-_PAD_VERSIONS: Final = (18, 19, 21, 23, 24, 25)
+_DOMAIN: Final = "framepilot"
 _PAD_MODES: Final = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
@@ -75,7 +76,7 @@ class OnnxModel:
             ExportError: an operator that onnx2torch cannot convert.
         """
         try:
-            module: torch.nn.Module = onnx2torch.convert(self.proto)
+            module: torch.nn.Module = onnx2torch.convert(_with_own_pads(self.proto))
         except Exception as error:  # converters raise what they like
             raise ExportError(
                 f"cannot be converted: {error}", str(self.path), "export the model with common operators, or as .pt2"
@@ -91,6 +92,17 @@ class OnnxModel:
         )
         image = session.get_inputs()[0].name
         return lambda batch: [torch.from_numpy(output) for output in session.run(None, {image: batch.numpy()})]
+
+
+def _with_own_pads(proto: onnx.ModelProto) -> onnx.ModelProto:
+    # Shapes first: nobody can infer them across an operator of another domain, and some converters want them.
+    changed = onnx.shape_inference.infer_shapes(proto)
+    changed.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
+    for node in changed.graph.node:
+        # Until opset 10 the amounts are an attribute, which onnx2torch can convert.
+        if node.op_type == "Pad" and not node.domain and len(node.input) > 1:
+            node.domain = _DOMAIN
+    return changed
 
 
 class _Pad(torch.nn.Module):
@@ -124,5 +136,4 @@ def _convert_pad(node: OnnxNode, graph: OnnxGraph) -> OperationConverterResult:
     )
 
 
-for _version in _PAD_VERSIONS:
-    add_converter(operation_type="Pad", version=_version)(_convert_pad)
+add_converter(operation_type="Pad", version=1, domain=_DOMAIN)(_convert_pad)

@@ -1,7 +1,7 @@
 """A pipeline's graph: which module's detections become whose items.
 
-It never changes: a frame is bound to the graph that was there when it was admitted and finishes in it, while a change of
-the pipeline makes a new graph for the frames that follow.
+It never changes: a frame is bound to the graph that was there when it was admitted and finishes in it, while a change
+of the pipeline makes a new graph for the frames that follow.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Where a stream's frames enter a service: the delivery rule.
 
-*Lossless*: the source waits until one of the frames in flight has ended. *Newest*: the source never waits; one frame may
-wait in its place, and a newer one supersedes it. Either way the frames in flight are bounded by the window, and so is
-memory.
+*Lossless*: the source waits until one of the frames in flight has ended. *Newest*: the source never waits; one frame
+may wait in its place, and a newer one supersedes it. Either way the frames in flight are bounded by the window, and so
+is memory.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from framepilot.contract.desired import Delivery
@@ -44,6 +45,10 @@ class Inlet:
         self._graph = graph
         self._start = start
         self._window = window
+        # A reader may have begun before, for another service: this one's ids count from where it came in.
+        self._opened_ms = int(time.time() * 1000)
+        self._epoch: int | None = None
+        self._first_sequence = 0
         self._room = threading.Condition()
         self._under_way = 0
         self._next: Journey | None = None
@@ -51,8 +56,10 @@ class Inlet:
 
     def offer(self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float) -> None:
         """A decoded frame. Blocks while the window is full if the stream is lossless."""
+        if epoch != self._epoch:
+            self._epoch, self._first_sequence = epoch, sequence
         frame = Frame(
-            id=FrameId(self._service, self._stream, epoch, sequence),
+            id=FrameId(self._service, self._stream, max(epoch, self._opened_ms), sequence - self._first_sequence),
             image=image,
             captured_at=captured_at,
             captured_unix=captured_unix,

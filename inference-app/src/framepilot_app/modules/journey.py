@@ -1,7 +1,7 @@
 """One frame's journey through its graph: what is still to come, and what the modules have said so far.
 
-A module is done with a frame when all its items are; only then do its detections become the next modules' items, so that
-a detection's index is its place among all detections of that module in the frame.
+A module is done with a frame when all its items are; only then do its detections become the next modules' items, so
+that a detection's index is its place among all detections of that module in the frame.
 """
 
 from __future__ import annotations

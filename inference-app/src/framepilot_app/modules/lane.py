@@ -1,8 +1,8 @@
 """One version of a module on the device, with the queue of items that were prepared for it.
 
 A swap opens a second lane beside the first: items from then on are prepared for the new version and queue there, the
-old lane serves what was prepared for it, and is closed when its last item is done. So nothing is prepared twice, nothing
-is lost, and the switch itself is the exchange of one reference between two batches.
+old lane serves what was prepared for it, and is closed when its last item is done. So nothing is prepared twice,
+nothing is lost, and the switch itself is the exchange of one reference between two batches.
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""The whole way through a service, on real threads: whatever models do, every frame ends once, in order, counted."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framepilot.contract.desired import Delivery
+from framepilot_app.frames import Delivered, Dropped, DropReason
+from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.graph import build
+from framepilot_app.modules.inlet import Inlet
+from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.line import Line
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
+from support.eventually import eventually
+from support.fake_engine import FakeCompiled, declared, version
+
+RAISES, NOT_A_NUMBER = 13, 14
+"""Pixel values that the fake model cannot take."""
+
+
+def moody(batch: torch.Tensor) -> tuple[torch.Tensor]:
+    """Raises on one pixel value, gives NaN on another, and a score that tells the value for all others."""
+    values = batch[:, 0, 0, 0]
+    if (values == RAISES).any():
+        raise RuntimeError("thirteen")
+    scores = torch.stack([values / 255, 1 - values / 255], dim=1)
+    scores[values == NOT_A_NUMBER] = float("nan")
+    return (scores,)
+
+
+class Running:
+    """A service of two modules side by side on a real device thread and real workers."""
+
+    def __init__(self, delivery: Delivery, objective_s: float = 1000.0) -> None:
+        self.outcomes = []
+        self.workers = Workers(3)
+        self.device = DeviceThread(
+            torch.device("cpu"),
+            lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
+            lambda late: self.workers.submit(lambda: self.pipeline.items_late(late)),
+        )
+        self.pipeline = Pipeline(self.workers, self.device.wake)
+        entries = [declared("a", size=4, wait_ms=1), declared("b", size=2, wait_ms=1)]
+        self.modules = {entry.name: Module("s/s", entry, lambda _: None) for entry in entries}
+        for module in self.modules.values():
+            module.switch(Lane("s/s", module.name, version(FakeCompiled(moody))))
+        self.graph = build(entries, self.modules)
+        self.line = Line(self.outcomes.append)
+        self.inlet = Inlet(
+            "s/s", "door", delivery, objective_s, self.line, lambda: self.graph, self.pipeline.start, lambda: 6
+        )
+
+    def __enter__(self):
+        self.workers.start()
+        self.device.start()
+        self.device.set_modules(tuple(self.modules.values()))
+        return self
+
+    def __exit__(self, *_):
+        self.device.stop()
+        self.workers.stop()
+
+    def offer(self, sequence: int, value: int, captured_at: float = 1e9) -> None:
+        self.inlet.offer(np.full((8, 8, 3), value, np.uint8), 1, sequence, captured_at, 0.0)
+
+    def balanced(self) -> bool:
+        counts = self.line.counts()
+        return counts.ingested == counts.delivered + sum(counts.dropped.values()) + counts.in_flight
+
+
+values = st.lists(st.sampled_from([0, 50, 100, 200, RAISES, NOT_A_NUMBER]), max_size=40)
+
+
+@settings(max_examples=25)
+@given(values, st.sampled_from(list(Delivery)), st.integers(0, 2**32))
+def test_every_frame_ends_once_in_order_and_the_account_balances(pixels, delivery, seed):
+    rng = random.Random(seed)
+    with Running(delivery) as running:
+        watching, unbalanced = threading.Event(), []
+
+        def watch() -> None:
+            while not watching.is_set():
+                if not running.balanced():
+                    unbalanced.append(running.line.counts())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for sequence, value in enumerate(pixels):
+            running.offer(sequence, value)
+            if rng.random() < 0.1:
+                # A swap in the middle must not change any of this.
+                running.modules["a"].switch(Lane("s/s", "a", version(FakeCompiled(moody), str(sequence % 10))))
+        running.inlet.close()
+        eventually(lambda: running.line.empty, "all frames to end")
+        watching.set()
+        watcher.join()
+    assert not unbalanced
+    assert [outcome.frame.id.sequence for outcome in running.outcomes] == list(range(len(pixels)))
+    for value, outcome in zip(pixels, running.outcomes, strict=True):
+        if isinstance(outcome, Dropped) and outcome.reason is DropReason.SUPERSEDED:
+            assert delivery is Delivery.NEWEST
+        elif value in {RAISES, NOT_A_NUMBER}:
+            assert isinstance(outcome, Dropped)
+            assert outcome.reason is DropReason.ERROR
+        else:
+            assert isinstance(outcome, Delivered)
+            for result in outcome.results:
+                assert len(result.items) == 1
+                label = max(result.items[0].prediction.labels, key=lambda label: label.score)
+                assert label.score == pytest.approx(max(value / 255, 1 - value / 255), abs=1e-6)
+
+
+def test_a_frame_that_is_too_late_is_dropped_with_its_reason_and_detail():
+    with Running(Delivery.NEWEST, objective_s=0.001) as running:
+        running.offer(0, 50, captured_at=0.0)
+        eventually(lambda: running.line.empty, "the frame to end")
+    (outcome,) = running.outcomes
+    assert (outcome.reason, "before its deadline" in outcome.detail) == (DropReason.LATE, True)
+
+
+def test_a_late_frame_of_a_lossless_stream_is_delivered():
+    with Running(Delivery.LOSSLESS, objective_s=0.001) as running:
+        running.offer(0, 50, captured_at=0.0)
+        eventually(lambda: running.line.empty, "the frame to end")
+    assert isinstance(running.outcomes[0], Delivered)
+
+
+def test_an_error_says_which_module_and_version_and_why():
+    with Running(Delivery.LOSSLESS) as running:
+        running.offer(0, RAISES)
+        eventually(lambda: running.line.empty, "the frame to end")
+    assert running.outcomes[0].detail in {
+        "module 'a', version 1: thirteen",
+        "module 'b', version 1: thirteen",
+    }
+
+
+def test_ids_of_a_service_that_joins_a_running_reader_count_from_zero_in_an_epoch_of_its_own():
+    with Running(Delivery.LOSSLESS) as running:
+        for sequence in (7, 8):
+            running.offer(sequence, 50)
+        running.inlet.offer(np.full((8, 8, 3), 50, np.uint8), 2**50, 0, 1e9, 0.0)
+        eventually(lambda: running.line.empty, "the frames to end")
+    ids = [outcome.frame.id for outcome in running.outcomes]
+    assert [each.sequence for each in ids] == [0, 1, 0]
+    assert 1 < ids[0].epoch == ids[1].epoch < ids[2].epoch == 2**50
