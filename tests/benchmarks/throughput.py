@@ -20,6 +20,7 @@ from benchmarks.result import Gate, Result, spread
 from framepilot.contract.desired import Batch, Delivery, DesiredModule, ModelRef
 from framepilot_app.app import prepare_process
 from framepilot_app.graphs.engine import Compiled
+from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.model import Model
 from framepilot_app.models.verify import open_model
 from framepilot_app.modules.device import DeviceThread, Loading
@@ -45,6 +46,7 @@ SERVICE = "bench/throughput"
 def run() -> Result:
     prepare_process()
     torch.set_num_threads(1)
+    warm_up(torch.device("cpu"))
     folder = samples()
     running = _Running(open_model(folder / "models" / "embedder" / "1", None), _pictures(folder))
     batch = running.candidate.example.input.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import logging
 import os
 import signal
@@ -192,9 +191,6 @@ def prepare_process() -> None:
     torch.set_num_threads(max(1, cores() - 1))
     cv2.setNumThreads(1)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # What is imported stays: the garbage collector need not look at it again, which takes it 0.1 s of the interpreter.
-    gc.collect()
-    gc.freeze()
 
 
 async def _until(event: asyncio.Event) -> None:

@@ -48,15 +48,22 @@ def rng() -> np.random.Generator:
 @pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 0, 1], [0, 0, 0, 0, 0, 5, 0, 0]], ids=["borders", "channels"])
 def test_pad_of_every_opset(opset: int, pads: list[int], rng: np.random.Generator, tmp_path: Path) -> None:
     first, weights = convolution(rng)
-    nodes = [
-        first,
-        helper.make_node("Pad", ["features", "pads", "value"], ["padded"]),
-        helper.make_node("AveragePool", ["padded"], ["result"], kernel_shape=[2, 2], strides=[2, 2]),
-    ]
+    nodes = [first, helper.make_node("Pad", ["features", "pads", "value"], ["result"])]
     stored = [*weights, tensor("pads", pads, np.int64), tensor("value", 0.5)]
     exported = from_onnx(save(tmp_path / "pad.onnx", nodes, stored, opset=opset))
     assert exported.max_abs_error < 1e-5
-    assert exported.program.nodes[-2].op == "aten.constant_pad_nd.default"
+    assert exported.program.nodes[-1].op == "aten.constant_pad_nd.default"
+
+
+def test_what_follows_a_pad_may_need_its_shape(rng: np.random.Generator, tmp_path: Path) -> None:
+    first, weights = convolution(rng)
+    nodes = [
+        first,
+        helper.make_node("Pad", ["features", "pads"], ["padded"]),
+        helper.make_node("AveragePool", ["padded"], ["result"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    stored = [*weights, tensor("pads", [0, 0, 1, 1, 0, 0, 1, 1], np.int64)]
+    assert from_onnx(save(tmp_path / "pool.onnx", nodes, stored)).max_abs_error < 1e-5
 
 
 def test_reflecting_pad(rng: np.random.Generator, tmp_path: Path) -> None:

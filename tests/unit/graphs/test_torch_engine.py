@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import subprocess
@@ -210,6 +211,34 @@ def test_another_batch_than_the_program_takes_is_refused(batch: torch.Tensor) ->
     compiled = finish(torch_engine.compile(program(convolution("only", "image")), WEIGHTS, CPU))
     with pytest.raises(EngineError, match="the program takes N x 4 x 8 x 8, float32"):
         compiled(batch)
+
+
+@pytest.mark.parametrize(
+    ("channels", "weight", "args"),
+    [
+        (1, (5, 1, 4, 2), ((1, 3), (2, 0), (2, 1), False, (0, 0), 1)),
+        (4, (4, 3, 3, 3), ((2, 2), (1, 1), (1, 1), True, (1, 1), 1)),
+        (4, (4, 2, 3, 3), ((2, 1), (0, 1), (1, 2), True, (0, 0), 2)),
+        (4, (6, 2, 3, 2), ((1, 2), (1, 0), (2, 1), False, (0, 0), 2)),
+    ],
+    ids=["one channel and width 1", "output padding", "grouped transposed", "grouped"],
+)
+def test_convolutions_of_every_kind(channels: int, weight: tuple[int, ...], args: tuple) -> None:
+    references = (NodeRef("image"), ParameterRef("weight"), None)
+    node = Node("only", "aten.convolution.default", (*references, *args))
+    single = Program(ImageInput("image", channels, 4, 4), (node,), ("only",), ("weight",))
+    weights = {"weight": torch.randn(weight)}
+    batch = torch.randn(2, channels, 4, 4)
+    compiled = finish(torch_engine.compile(single, weights, CPU))
+    assert largest_difference(compiled(batch), aten.run(single, weights, batch)) < 1e-5
+
+
+def test_a_noted_shape_that_is_not_true_does_no_harm() -> None:
+    nodes = [convolution("first", "image"), convolution("second", "first")]
+    chain = program(*(dataclasses.replace(node, shape=(-1, 4, 1, 1)) for node in nodes))
+    batch = torch.randn(2, 4, 8, 8)
+    compiled = finish(torch_engine.compile(chain, WEIGHTS, CPU))
+    assert largest_difference(compiled(batch), aten.run(chain, WEIGHTS, batch)) < 1e-4
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (4, 4, 3), (4, 4, 3, 3, 3), (0, 4, 3, 3), (4, 3, 3, 3)], ids=str)

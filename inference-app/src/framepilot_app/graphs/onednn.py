@@ -53,10 +53,11 @@ class Convolution:
         channels = tensor.shape[1] * groups if transposed else tensor.shape[0]
         if bias is not None and (weights[bias.name].shape != (channels,) or weights[bias.name].dtype != torch.float32):
             return None
-        # Packed depthwise transposed convolutions are 10 x slower than plain ones; with an output padding the library and
-        # torch differ in what they accept; of one input channel it gives wrong numbers for some strides at width 1.
+        # Packed depthwise transposed convolutions are 10 x slower than plain ones, and with an output padding the
+        # library accepts what torch refuses, and the other way round.
         if channels % groups or (transposed and (groups > 1 or output_padding != (0, 0))):
             return None
+        # Of one channel, channels last, oneDNN gives wrong numbers where the output is 1 wide and the stride is not.
         if groups == tensor.shape[1] == 1:
             return None
         listed = [pair for pair in pairs if pair is not None]
@@ -69,12 +70,16 @@ class Convolution:
         that it must change in every call (measured: 13 ms instead of 1 for a 1 x 1 convolution of 960 to 320 channels).
         """
         if self.transposed:
-            return _onednn("_reorder_convolution_transpose_weight")(
-                weight, self.padding, _NO_PADDING, self.stride, self.dilation, self.groups, size
-            )
-        return _onednn("_reorder_convolution_weight")(
-            weight, self.padding, self.stride, self.dilation, self.groups, size
-        )
+            reorder = _onednn("_reorder_convolution_transpose_weight")
+            rest: tuple[object, ...] = (self.padding, _NO_PADDING, self.stride, self.dilation, self.groups)
+        else:
+            reorder = _onednn("_reorder_convolution_weight")
+            rest = (self.padding, self.stride, self.dilation, self.groups)
+        try:
+            return reorder(weight, *rest, size)
+        except RuntimeError:
+            # The size is a hint from the program; one that is impossible says nothing about the weight.
+            return reorder(weight, *rest, None)
 
     def call(
         self, packed: torch.Tensor, bias: torch.Tensor | None, unary: Unary | None

@@ -110,10 +110,12 @@ class Preparation:
         if name in self._placed:
             return
         source = self._stored[name]
+        # Of one channel both formats are the same memory, and oneDNN goes wrong with one (see onednn.py).
+        channels_last = source.dim() == 4 and source.shape[1] > 1
         target = torch.empty_like(
             source,
             device=self._device,
-            memory_format=torch.channels_last if source.dim() == 4 else torch.contiguous_format,
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
         )
         for piece in _pieces(source):
             target[piece].copy_(source[piece])

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from framepilot.scheduling.batcher import Drop, Run, WaitUntil
+from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
@@ -147,6 +148,7 @@ class DeviceThread:
         self._wake.set()
 
     def _run(self) -> None:
+        warm_up(self.device)
         while not self._stopping:
             self._wake.clear()
             self.heartbeat = now = self._clock()
