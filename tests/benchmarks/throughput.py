@@ -142,10 +142,11 @@ class _Running:
 
     def _load(self) -> Compiled:
         versions: list[Version] = []
+        device = torch.device("cpu")
 
         def switch(version: Version) -> None:
             versions.append(version)
-            self._module.switch(Lane(SERVICE, "m", version))
+            self._module.switch(Lane(SERVICE, "m", version, device))
 
         steps = load(self.candidate, torch.device("cpu"), BATCH, BATCH, time.perf_counter, switch, lambda _event: None)
         loading = Loading(steps, time.monotonic())

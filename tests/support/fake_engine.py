@@ -58,6 +58,11 @@ def version(compiled: FakeCompiled, name: str = "1", seconds: float = 0.001) -> 
     return Version(spec, name * 64, compiled, profile)
 
 
+def lane(compiled: FakeCompiled, name: str = "1", *, module: str = "a", service: str = "s/s") -> Lane:
+    """A lane of a version on the CPU."""
+    return Lane(service, module, version(compiled, name), torch.device("cpu"))
+
+
 def declared(name: str = "a", *, size: int = 4, wait_ms: float = 0, inputs: tuple[str, ...] = ()) -> DesiredModule:
     """A module's entry in a desired state."""
     model = ModelRef(name="tiny", version="1", uri="file:///tiny/1")
@@ -69,7 +74,7 @@ def declared(name: str = "a", *, size: int = 4, wait_ms: float = 0, inputs: tupl
 def module(compiled: FakeCompiled | None = None, *, size: int = 4, wait_ms: float = 0, service: str = "s/s") -> Module:
     """A module that serves."""
     made = Module(service, declared(size=size, wait_ms=wait_ms), lambda _: None)
-    made.switch(Lane(service, made.name, version(compiled or FakeCompiled())))
+    made.switch(lane(compiled or FakeCompiled(), service=service))
     return made
 
 

@@ -37,8 +37,8 @@ STUCK_AFTER_S = 60.0
 DRAIN_S = 60.0
 """How long a stop waits for frames in flight."""
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread may hold the interpreter while the device thread waits; Python's default is ten times that."""
+SWITCH_INTERVAL_S = 0.00002
+"""How long a thread may hold the interpreter while the device thread waits for it (Python's default: 5 ms)."""
 
 LISTEN_FILE = "listen"
 

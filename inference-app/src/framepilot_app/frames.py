@@ -70,11 +70,11 @@ class Classification:
     labels: tuple[Label, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """Output of an embedding model for one item."""
+    """Output of an embedding model for one item: as many numbers as its spec says."""
 
-    vector: tuple[float, ...]
+    vector: NDArray[np.float64]
 
 
 Prediction = Detections | Classification | Embedding

@@ -16,13 +16,12 @@ from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.graph import build
 from framepilot_app.modules.inlet import Inlet
-from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.line import Line
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from support.eventually import eventually
-from support.fake_engine import FakeCompiled, declared, version
+from support.fake_engine import FakeCompiled, declared, lane
 
 RAISES, NOT_A_NUMBER = 13, 14
 """Pixel values that the fake model cannot take."""
@@ -53,7 +52,7 @@ class Running:
         entries = [declared("a", size=4, wait_ms=1), declared("b", size=2, wait_ms=1)]
         self.modules = {entry.name: Module("s/s", entry, lambda _: None) for entry in entries}
         for module in self.modules.values():
-            module.switch(Lane("s/s", module.name, version(FakeCompiled(moody))))
+            module.switch(lane(FakeCompiled(moody), module=module.name))
         self.graph = build(entries, self.modules)
         self.line = Line(self.outcomes.append)
         self.inlet = Inlet(
@@ -99,7 +98,7 @@ def test_every_frame_ends_once_in_order_and_the_account_balances(pixels, deliver
             running.offer(sequence, value)
             if rng.random() < 0.1:
                 # A swap in the middle must not change any of this.
-                running.modules["a"].switch(Lane("s/s", "a", version(FakeCompiled(moody), str(sequence % 10))))
+                running.modules["a"].switch(lane(FakeCompiled(moody), str(sequence % 10)))
         running.inlet.close()
         eventually(lambda: running.line.empty, "all frames to end")
         watching.set()

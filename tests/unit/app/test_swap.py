@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.module import Module
-from support.fake_engine import FakeCompiled, declared, version
+from support.fake_engine import FakeCompiled, declared, lane
 
 
 def swapped() -> tuple[Module, Lane, Lane, list[Lane]]:
     drained: list[Lane] = []
     module = Module("s/s", declared(), drained.append)
-    old = Lane("s/s", "a", version(FakeCompiled(), "1"))
-    new = Lane("s/s", "a", version(FakeCompiled(), "2"))
+    old = lane(FakeCompiled(), "1")
+    new = lane(FakeCompiled(), "2")
     module.switch(old)
     return module, old, new, drained
 
@@ -40,7 +40,7 @@ def test_versions_are_released_once_however_often_it_swaps():
     module.enter(1)
     module.switch(new)
     module.enter(1)
-    third = Lane("s/s", "a", version(FakeCompiled(), "3"))
+    third = lane(FakeCompiled(), "3")
     module.switch(third)
     module.leave(new, 1)
     module.leave(old, 1)

@@ -289,14 +289,15 @@ def tensors_of(compiled: torch_engine.TorchCompiled) -> list[weakref.ref[torch.T
     """All tensors that its calls hold on to."""
     found: list[weakref.ref[torch.Tensor]] = []
     pending: list[object] = [instruction.call for instruction in compiled._instructions]
+    assert compiled._script is not None
     while pending:
         value = pending.pop()
         if isinstance(value, torch.Tensor):
             found.append(weakref.ref(value))
         elif isinstance(value, tuple | list):
             pending.extend(value)
-        elif hasattr(value, "__closure__"):
-            pending.extend(cell.cell_contents for cell in value.__closure__ or ())
+        elif dataclasses.is_dataclass(value):
+            pending.extend(getattr(value, field.name) for field in dataclasses.fields(value))
     return found
 
 

@@ -42,7 +42,7 @@ BOX = Box(10.04, 20.06, 30.123, 40.987, 0.912345, "face")
 RESULTS = (
     ModuleResult("face", "centerface", "2", (ItemResult(None, Detections((BOX,))),)),
     ModuleResult("age", "age", "1", (ItemResult(0, Classification((Label("25-32", 0.87654321), Label("8", 0.1)))),)),
-    ModuleResult("who", "embedder", "1", (ItemResult(0, Embedding((0.123456789, -1234.5678, 0.0, 1e-7))),)),
+    ModuleResult("who", "embedder", "1", (ItemResult(0, Embedding(np.array((0.123456789, -1234.5678, 0.0, 1e-7)))),)),
 )
 DELIVERED = Delivered(FRAME, RESULTS, latency_ms=41.23456)
 
@@ -130,7 +130,7 @@ def test_the_same_outcome_gives_the_same_bytes():
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=20))
 def test_vectors_keep_five_significant_digits(values):
-    outcome = Delivered(FRAME, (ModuleResult("m", "m", "1", (ItemResult(None, Embedding(tuple(values))),)),), 1)
+    outcome = Delivered(FRAME, (ModuleResult("m", "m", "1", (ItemResult(None, Embedding(np.array(values))),)),), 1)
     vector = json.loads(encode(outcome))["data"]["modules"][0]["items"][0]["vector"]
     assert vector == pytest.approx(values, rel=5.1e-5, abs=0)
 

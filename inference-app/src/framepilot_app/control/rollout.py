@@ -155,7 +155,7 @@ class ModuleRollouts:
 
         def switch(version: Version) -> None:
             before = time.perf_counter()
-            self._module.switch(Lane(self._module.service, self._module.name, version))
+            self._module.switch(Lane(self._module.service, self._module.name, version, self._device.device))
             self._pause_ms = (time.perf_counter() - before) * 1000
 
         def report(event: Event) -> None:

@@ -1,20 +1,34 @@
 """Calls: an ATen function and its arguments, made ready once, so that running it only looks up what a batch computed.
 
-A batch's tensors stand in numbered slots; an argument is a slot or a constant.
+A batch's tensors stand in numbered slots; an argument is a slot or a constant. Every call can be made from Python, and
+most can be written into a script that torch's own interpreter runs (`script.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from framepilot_app.graphs import aten
+from framepilot_app.graphs.script import Script, Slot
 
 Values = list[aten.Value | None]
 """What is computed and still needed while a batch runs, by slot."""
 
-Call = Callable[[Values], aten.Value]
+
+class Call(Protocol):
+    """One ready call."""
+
+    def __call__(self, values: Values) -> aten.Value:
+        """Make it, from Python."""
+
+    def write(self, script: Script) -> str:
+        """Write it into a script; the name of its result there.
+
+        Raises:
+            NotScriptable: it can only be made from Python.
+        """
 
 
 class Instruction(NamedTuple):
@@ -27,19 +41,36 @@ class Instruction(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """Stands for the value of a slot in prepared arguments."""
+class PlainCall:
+    """A function of the slots; `make` is how it is called."""
 
-    index: int
+    function: aten.Function
+    args: tuple[aten.Bound, ...]
+    kwargs: Mapping[str, aten.Bound]
+    make: Callable[[Values], aten.Value]
+
+    @classmethod
+    def of(cls, function: aten.Function, args: list[aten.Bound], kwargs: dict[str, aten.Bound]) -> PlainCall:
+        """The common shapes have a way of their own, as this is what every batch runs."""
+        return cls(function, tuple(args), kwargs, _maker(function, args, kwargs))
+
+    def __call__(self, values: Values) -> aten.Value:
+        """Make it."""
+        return self.make(values)
+
+    def write(self, script: Script) -> str:
+        """By the function's schema."""
+        return script.call(self.function, self.args, self.kwargs)
 
 
-def call(function: aten.Function, args: list[aten.Bound], kwargs: dict[str, aten.Bound]) -> Call:
-    """A function of the slots. The common shapes have their own, as this is what every batch runs."""
+def _maker(
+    function: aten.Function, args: list[aten.Bound], kwargs: dict[str, aten.Bound]
+) -> Callable[[Values], aten.Value]:
     match args:
         case [Slot(index), *rest] if not _has_slot(rest) and not _has_slot(list(kwargs.values())):
-            return unary_call(function, index, tuple(rest), kwargs)
+            return lambda values: function(values[index], *rest, **kwargs)
         case [Slot(first), Slot(second), *rest] if not _has_slot(rest) and not _has_slot(list(kwargs.values())):
-            return binary_call(function, first, second, tuple(rest), kwargs)
+            return lambda values: function(values[first], values[second], *rest, **kwargs)
         case _:
             return lambda values: function(
                 *[_filled(argument, values) for argument in args],
@@ -47,21 +78,7 @@ def call(function: aten.Function, args: list[aten.Bound], kwargs: dict[str, aten
             )
 
 
-def unary_call(
-    function: aten.Function, index: int, rest: tuple[aten.Bound, ...], kwargs: dict[str, aten.Bound]
-) -> Call:
-    """A call whose first argument is in a slot, and no other."""
-    return lambda values: function(values[index], *rest, **kwargs)
-
-
-def binary_call(
-    function: aten.Function, first: int, second: int, rest: tuple[aten.Bound, ...], kwargs: dict[str, aten.Bound]
-) -> Call:
-    """A call whose first two arguments are in slots, and no other."""
-    return lambda values: function(values[first], values[second], *rest, **kwargs)
-
-
-def _has_slot(arguments: object) -> bool:
+def _has_slot(arguments: aten.Bound) -> bool:
     match arguments:
         case Slot():
             return True
@@ -79,3 +96,16 @@ def _filled(argument: aten.Bound, values: Values) -> aten.Bound:
             return [_filled(item, values) for item in argument]
         case _:
             return argument
+
+
+def written(instructions: Iterable[Instruction], outputs: tuple[int, ...]) -> Script:
+    """All calls of a program as one script; the image is in slot 0.
+
+    Raises:
+        NotScriptable: one of them can only be made from Python.
+    """
+    script = Script()
+    for instruction in instructions:
+        script.slots[instruction.slot] = instruction.call.write(script)
+    script.outputs = tuple(script.slots[slot] for slot in outputs)
+    return script

@@ -1,7 +1,7 @@
 """A convolution by oneDNN, through torch: its weight in the library's own layout, a sum and an activation in one call.
 
 The operators are those that torch's own compiler uses on the CPU (`torch.ops.mkldnn`). They trust their caller: a
-summand of another shape is read past its end. So `sum_call` looks at shapes and does the same in single operators where
+summand of another shape is read past its end. So `SumCall` looks at shapes, and does the same in single operators where
 they differ.
 """
 
@@ -13,15 +13,19 @@ from typing import Final
 
 import torch
 
+from framepilot_app.graphs.calls import Values
 from framepilot_app.graphs.fusion import Unary
 from framepilot_app.graphs.operators import CONVOLUTION
 from framepilot_app.graphs.program import Argument, Node, ParameterRef
+from framepilot_app.graphs.script import NotScriptable, Script, Slot
 
 MAX_BYTES: Final = 16 << 20
 """A larger weight is not packed: that is one call, and one step of loading must be short."""
 
 _NONE: Final = Unary("none")
 _NO_PADDING: Final = [0, 0]
+_FLOAT32: Final = 6
+"""The number of the type in torch's scripts (c10::ScalarType::Float)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Convolution:
         return cls(weight.name, bias.name if bias else None, listed[0], listed[1], listed[2], transposed, groups)
 
     def pack(self, weight: torch.Tensor, size: list[int] | None) -> torch.Tensor:
-        """The weight in oneDNN's layout: an opaque tensor, only good for `call` and `sum_call`.
+        """The weight in oneDNN's layout: an opaque tensor, only good for the calls below.
 
         `size` is that of a typical input, N x C x H x W. It decides the layout: without it the library may choose one
         that it must change in every call (measured: 13 ms instead of 1 for a 1 x 1 convolution of 960 to 320 channels).
@@ -81,42 +85,107 @@ class Convolution:
             # The size is a hint from the program; one that is impossible says nothing about the weight.
             return reorder(weight, *rest, None)
 
-    def call(
-        self, packed: torch.Tensor, bias: torch.Tensor | None, unary: Unary | None
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Convolution, then activation."""
-        attribute, scalars, algorithm = _unary_arguments(unary or _NONE)
-        places = (self.padding, _NO_PADDING) if self.transposed else (self.padding,)
-        rest = (packed, bias, *places, self.stride, self.dilation, self.groups, attribute, scalars, algorithm)
-        function = _onednn("_convolution_transpose_pointwise" if self.transposed else "_convolution_pointwise")
 
-        def run(image: torch.Tensor) -> torch.Tensor:
-            return function(image, *rest)
+@dataclass(frozen=True, slots=True)
+class ConvolutionCall:
+    """Convolution, then activation."""
 
-        return run
+    function: Callable[..., torch.Tensor]
+    image: int
+    rest: tuple[object, ...]
 
-    def sum_call(
-        self, packed: torch.Tensor, size: tuple[int, ...], bias: torch.Tensor | None, unary: Unary | None
-    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """Convolution, plus the second tensor, then relu or nothing. `size` is the weight's: out x in x h x w."""
+    @classmethod
+    def of(
+        cls, convolution: Convolution, packed: torch.Tensor, bias: torch.Tensor | None, image: int, unary: Unary | None
+    ) -> ConvolutionCall:
+        """The image is in slot `image`."""
+        places = (convolution.padding, _NO_PADDING) if convolution.transposed else (convolution.padding,)
+        activation = _unary_arguments(unary or _NONE)
+        rest = (packed, bias, *places, convolution.stride, convolution.dilation, convolution.groups, *activation)
+        name = "_convolution_transpose_pointwise" if convolution.transposed else "_convolution_pointwise"
+        return cls(_onednn(name), image, rest)
+
+    def __call__(self, values: Values) -> torch.Tensor:
+        """Run it."""
+        return self.function(values[self.image], *self.rest)
+
+    def write(self, script: Script) -> str:
+        """As one operation."""
+        return script.call(self.function, (Slot(self.image), *self.rest))
+
+
+@dataclass(frozen=True, slots=True)
+class SumCall:
+    """Convolution, plus a second tensor, then relu or nothing; in single operators where shapes differ."""
+
+    function: Callable[..., torch.Tensor]
+    alone: ConvolutionCall
+    other: int
+    rest: tuple[object, ...]
+    relu: bool
+    weight: tuple[int, ...]
+    convolution: Convolution
+    sizes: tuple[int, ...] | None
+    """C x H x W of the image as the program says: a hint, which a script checks in every batch."""
+
+    @classmethod
+    def of(
+        cls,
+        convolution: Convolution,
+        weight: tuple[int, ...],
+        alone: ConvolutionCall,
+        other: int,
+        unary: Unary | None,
+        sizes: tuple[int, ...] | None,
+    ) -> SumCall:
+        """`weight` is its size, out x in x h x w; `alone` the convolution without sum and activation."""
         attribute = None if unary is None else unary.attribute
-        rest: tuple[object, ...]
-        rest = (packed, bias, self.padding, self.stride, self.dilation, self.groups, "add", None, attribute, [], None)
+        packed, bias = alone.rest[:2]
+        places = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
+        rest: tuple[object, ...] = (packed, bias, *places, "add", None, attribute, [], None)
         function = _onednn("_convolution_pointwise", "binary")
-        single = self.call(packed, bias, None)
-        (pad_y, pad_x), (step_y, step_x) = self.padding, self.stride
-        reach_y, reach_x = (gap * (length - 1) for gap, length in zip(self.dilation, size[2:], strict=True))
+        return cls(function, alone, other, rest, unary is not None, weight, convolution, sizes)
 
-        def run(image: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-            count, _, height, width = image.shape
-            below, right = height + 2 * pad_y - reach_y - 1, width + 2 * pad_x - reach_x - 1
-            shape = (count, size[0], below // step_y + 1, right // step_x + 1)
-            if other.shape == shape and other.dtype == torch.float32:
-                return function(image, other, *rest)
-            result = single(image) + other
-            return result if attribute is None else result.relu()
+    def __call__(self, values: Values) -> torch.Tensor:
+        """Run it."""
+        image, other = values[self.alone.image], values[self.other]
+        if not isinstance(image, torch.Tensor) or not isinstance(other, torch.Tensor):
+            raise TypeError("a convolution and a sum take tensors")
+        shape = (image.shape[0], *self._result(tuple(image.shape[2:])))
+        if other.shape == shape and other.dtype == torch.float32:
+            return self.function(image, other, *self.rest)
+        result = self.alone(values) + other
+        return result.relu() if self.relu else result
 
-        return run
+    def write(self, script: Script) -> str:
+        """Fused by the sizes that the program says; the script makes sure of them: `expand` to another one fails."""
+        if self.sizes is None:
+            raise NotScriptable("a sum of unknown size")
+        image = script.slots[self.alone.image]
+        count = script.operation("int", f"aten::size({image}, {script.value(0)})")
+        image = _expanded(script, image, (script.value(-1), *map(script.value, self.sizes)))
+        # Returns it as it is, unless it is no float32.
+        other = script.call(torch.ops.aten.to.dtype, (Slot(self.other), _FLOAT32))
+        other = _expanded(script, other, (count, *map(script.value, self._result(self.sizes[1:]))))
+        names = [script.value(value, formal) for value, formal in zip(self.rest, self._formals(), strict=True)]
+        return script.operation("Tensor", f"mkldnn::_convolution_pointwise({', '.join([image, other, *names])})")
+
+    def _formals(self) -> list[str]:
+        schema = getattr(self.function, "_schema")  # noqa: B009 torch does not declare it
+        return [str(argument.type) for argument in schema.arguments[2:]]
+
+    def _result(self, size: tuple[int, ...]) -> tuple[int, int, int]:
+        """C x H x W of the result for an image of this height and width."""
+        (height, width), own = size, self.convolution
+        (pad_y, pad_x), (step_y, step_x), (gap_y, gap_x) = own.padding, own.stride, own.dilation
+        below = height + 2 * pad_y - gap_y * (self.weight[2] - 1) - 1
+        right = width + 2 * pad_x - gap_x * (self.weight[3] - 1) - 1
+        return self.weight[0], below // step_y + 1, right // step_x + 1
+
+
+def _expanded(script: Script, tensor: str, sizes: tuple[str, ...]) -> str:
+    listed = script.operation("int[]", f"prim::ListConstruct({', '.join(sizes)})")
+    return script.operation("Tensor", f"aten::expand({tensor}, {listed}, {script.value(False)})")
 
 
 def _onednn(name: str, overload: str = "default") -> Callable[..., torch.Tensor]:

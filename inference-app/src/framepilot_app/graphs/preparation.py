@@ -13,10 +13,11 @@ from typing import Final
 import torch
 
 from framepilot_app.graphs import aten
-from framepilot_app.graphs.calls import Call, Instruction, Slot, binary_call, call, unary_call
+from framepilot_app.graphs.calls import Call, Instruction, PlainCall
 from framepilot_app.graphs.fusion import Kernel, fuse
-from framepilot_app.graphs.onednn import Convolution
+from framepilot_app.graphs.onednn import Convolution, ConvolutionCall, SumCall
 from framepilot_app.graphs.program import NodeRef, ParameterRef, Program
+from framepilot_app.graphs.script import Slot
 
 PIECE_BYTES: Final = 2 << 20
 """How much of a weight one step copies, or reads from the file."""
@@ -83,7 +84,7 @@ class Preparation:
 
         args = [aten.bind(argument, tensors) for argument in node.args]
         kwargs = {key: aten.bind(argument, tensors) for key, argument in node.kwargs.items()}
-        return call(aten.function(node.op), args, kwargs)
+        return PlainCall.of(aten.function(node.op), args, kwargs)
 
     def _packed(self, kernel: Kernel, convolution: Convolution) -> Generator[None, None, Call]:
         weight = self._stored[convolution.weight]
@@ -97,13 +98,19 @@ class Preparation:
             bias = self._placed[convolution.bias]
         image = self._slots[next(kernel.node.inputs())]
         if kernel.other is None:
-            return unary_call(convolution.call(packed, bias, kernel.unary), image, (), {})
-        summed = convolution.sum_call(packed, tuple(weight.shape), bias, kernel.unary)
-        return binary_call(summed, image, self._slots[kernel.other], (), {})
+            return ConvolutionCall.of(convolution, packed, bias, image, kernel.unary)
+        alone = ConvolutionCall.of(convolution, packed, bias, image, None)
+        other = self._slots[kernel.other]
+        return SumCall.of(convolution, tuple(weight.shape), alone, other, kernel.unary, self._image_size(kernel))
 
     def _typical_size(self, kernel: Kernel) -> list[int] | None:
+        sizes = self._image_size(kernel)
+        return None if sizes is None else [TYPICAL_BATCH, *sizes]
+
+    def _image_size(self, kernel: Kernel) -> tuple[int, ...] | None:
+        """C x H x W of what a kernel takes, as the program says."""
         sizes = self._shapes[next(kernel.node.inputs())][1:]
-        return [TYPICAL_BATCH, *sizes] if len(sizes) == 3 and min(sizes) > 0 else None
+        return sizes if len(sizes) == 3 and min(sizes) > 0 else None
 
     def _place(self, name: str) -> Generator[None, None, None]:
         """Copy a parameter to the device, piece by piece; once, however many nodes take it."""

@@ -1,13 +1,14 @@
 """The torch engine: a program becomes a flat list of ready calls, on the CPU with oneDNN's packed convolutions.
 
 Weights are mapped from the file while it compiles and copied in pieces, so afterwards nothing depends on the file, and
-no batch waits for the disk. Running is a loop over the calls that forgets each tensor after its last use. Nothing
-refers back to what holds it, so the memory of a compiled program that is dropped is given back at once, without the
-garbage collector.
+no batch waits for the disk. A batch runs as one script (`script.py`), or call by call, forgetting each tensor after
+its last use. Nothing refers back to what holds it, so the memory of a compiled program that is dropped is given back at
+once, without the garbage collector.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +16,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from framepilot_app.graphs.calls import Instruction, Values
+from framepilot_app.graphs.calls import Instruction, Values, written
 from framepilot_app.graphs.engine import Compilation, EngineError, Outputs
 from framepilot_app.graphs.preparation import Preparation
 from framepilot_app.graphs.program import ImageInput, Program, ProgramError
+from framepilot_app.graphs.script import NotScriptable
+
+log = logging.getLogger(__name__)
 
 
 def compile(  # noqa: A001 - the field's name; nobody means the builtin here
@@ -53,7 +57,10 @@ def compile(  # noqa: A001 - the field's name; nobody means the builtin here
                 ) from error
             instructions.append(instruction)
             yield
-        return TorchCompiled(program.input, device, tuple(instructions), preparation.outputs(), preparation.nbytes)
+        compiled = TorchCompiled(program.input, device, tuple(instructions), preparation.outputs(), preparation.nbytes)
+        yield
+        compiled.write_script()
+        return compiled
 
 
 class TorchCompiled:
@@ -74,6 +81,21 @@ class TorchCompiled:
         self._outputs = outputs
         self._slots = len(instructions) + 1
         self._nbytes = nbytes
+        self._script: Callable[[torch.Tensor], Outputs] | None = None
+
+    def write_script(self) -> None:
+        """From now on run as one script, if all can be written in it; on other devices than a CPU Python waits for
+        nothing, as their operators return at once."""
+        if self._device.type != "cpu":
+            return
+        try:
+            script = written(self._instructions, self._outputs).finish()
+            with torch.inference_mode():
+                script(self._image(torch.zeros(1, *self._shape)))
+        except (NotScriptable, RuntimeError) as reason:
+            log.info("runs from Python, operator by operator: %s", _first_line(reason))
+        else:
+            self._script = script
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +109,13 @@ class TorchCompiled:
             EngineError: the batch has another shape, or a node fails on it.
         """
         with torch.inference_mode():
+            if self._script is not None:
+                image = self._image(batch)
+                try:
+                    return self._script(image)
+                except RuntimeError as error:
+                    # The operators one by one do the same, and say which of them cannot.
+                    log.warning("a batch failed as a script: %s", _first_line(error))
             values = self._start(batch)
             for instruction in self._instructions:
                 _run(instruction, values)
@@ -104,14 +133,17 @@ class TorchCompiled:
         return self._end(values)
 
     def _start(self, batch: torch.Tensor) -> Values:
+        values: Values = [None] * self._slots
+        values[0] = self._image(batch)
+        return values
+
+    def _image(self, batch: torch.Tensor) -> torch.Tensor:
         if batch.shape[1:] != self._shape or batch.dim() != 4 or batch.shape[0] < 1 or batch.dtype != torch.float32:
             wanted = " x ".join(map(str, self._shape))
             raise EngineError(
                 f"{self._name}: a batch of {tuple(batch.shape)}, {batch.dtype}; the program takes N x {wanted}, float32"
             )
-        values: Values = [None] * self._slots
-        values[0] = batch.to(self._device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        return values
+        return batch.to(self._device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
     def _end(self, values: Values) -> Outputs:
         outputs = [values[slot] for slot in self._outputs]

@@ -115,6 +115,7 @@ class DeviceThread:
         self._loadings: deque[Loading] = deque()
         self._shares = Shares()
         self._wake = threading.Event()
+        self._finished: BatchDone | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
@@ -158,8 +159,11 @@ class DeviceThread:
                 self._loadings.popleft()
             if due is not None:
                 self._execute(*due)
-            elif loading is None:
+                continue
+            self._hand_over()
+            if loading is None:
                 self._wake.wait(min(max(look_again_at - now, 0.0), HEARTBEAT_S))
+        self._hand_over()
         for loading in self._loadings:
             loading.cancelled = True
             loading.step(self._clock)
@@ -197,7 +201,7 @@ class DeviceThread:
             return
         if not isinstance(outputs, Exception):
             lane.observe(len(items), seconds)
-        self._on_done(BatchDone(module, lane, items, started_at, seconds, outputs))
+        self._finished = BatchDone(module, lane, items, started_at, seconds, outputs)
 
     def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:
         """A batch failed: run its items one by one, so that only the one that a model cannot take is dropped."""
@@ -205,11 +209,23 @@ class DeviceThread:
         outputs = self._try(lane, [item])
         seconds = self._clock() - started_at
         self.busy_s += seconds
+        self._hand_over()
         self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
+
+    def _hand_over(self) -> None:
+        """Give the last batch to the workers: when the next one is about to run, or none is due.
+
+        Not before: decoding is Python, and would compete with this thread for the interpreter while it prepares the
+        next batch; while that runs, this thread does without.
+        """
+        done, self._finished = self._finished, None
+        if done is not None:
+            self._on_done(done)
 
     def _try(self, lane: Lane, items: list[Item]) -> Arrays | Exception:
         try:
-            batch = stack([item.prepared.pixels for item in items]).to(self.device, non_blocking=True)
+            batch = lane.normalise([item.prepared.picture for item in items])
+            self._hand_over()
             return [output.cpu().numpy() for output in lane.version.compiled(batch)]
         except Exception as error:  # noqa: BLE001 a model may raise anything; it costs its items, not the thread
             log.warning(
@@ -217,8 +233,3 @@ class DeviceThread:
                 extra={"service": lane.service, "module_name": lane.module, "items": len(items), "error": str(error)},
             )
             return error
-
-
-def stack(pixels: list[NDArray[np.float32]]) -> torch.Tensor:
-    """Images of height x width x 3 as one batch N x 3 x height x width in channels-last memory."""
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

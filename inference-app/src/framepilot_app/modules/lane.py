@@ -11,11 +11,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from framepilot.contract.observed import ProfilePoint
 from framepilot.scheduling.batcher import BatchPolicy, Decision, Drop, Run, decide
 from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.graphs.engine import Compiled
 from framepilot_app.models.spec import ModelSpec
+from framepilot_app.modules.normalise import Normaliser
 from framepilot_app.modules.queue import FairQueue, Item
 
 
@@ -32,11 +35,12 @@ class Version:
 class Lane:
     """Items come from the workers (`push`), batches are taken by the device thread (`decide`, `take`)."""
 
-    def __init__(self, service: str, module: str, version: Version) -> None:
+    def __init__(self, service: str, module: str, version: Version, device: torch.device) -> None:
         self.service = service
         self.module = module
         self.version = version
         self.latency = LatencyModel.measured((point.batch, point.p50_ms / 1000) for point in version.profile)
+        self.normalise = Normaliser(version.spec.input, device)
         self.outstanding = 0
         """Items that are being prepared, wait, or run; guarded by the module."""
         self._queue = FairQueue()

@@ -1,7 +1,7 @@
-"""From a frame, or a part of it, to the pixels that a model takes, and the way back for what the model says of them.
+"""From a frame, or a part of it, to the picture that a model takes, and the way back for what the model says of it.
 
-The heavy steps (crop, resize, colour, arithmetic) are a few OpenCV calls, which release the interpreter's lock. Mean
-and scale are a table of 256 values for each channel, so subtracting and scaling cost one look-up.
+The heavy steps (crop, resize, colour) are a few OpenCV calls, which release the interpreter's lock. Mean and scale are
+left to the device (`normalise.py`).
 
 Coordinates are continuous: pixel i of a row covers i to i + 1, so that resizing is a plain factor.
 """
@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from framepilot_app.frames import Box, Image
 from framepilot_app.models.spec import InputSpec, Resize
@@ -42,9 +40,9 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One item, ready for a batch. `pixels` is height x width x 3, float32, contiguous."""
+    """One item, ready for a batch. `picture` is height x width x 3 in the model's colour order, contiguous."""
 
-    pixels: NDArray[np.float32]
+    picture: Image
     transform: Transform
 
 
@@ -72,7 +70,7 @@ class Crop:
 
 
 def prepare(image: Image, region: Box | None, spec: InputSpec) -> Prepared:
-    """Cut the region (None: the whole frame) out of a frame and bring it to a model's size, colours and range.
+    """Cut the region (None: the whole frame) out of a frame and bring it to a model's size and colours.
 
     Resizing is bilinear, as the models' own pre-processing is.
     """
@@ -91,11 +89,12 @@ def prepare(image: Image, region: Box | None, spec: InputSpec) -> Prepared:
         right, bottom = spec.width - inner_width - left, spec.height - inner_height - top
         grey = (spec.pad, spec.pad, spec.pad)
         picture = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
-    pixels = cv2.LUT(picture, _table(spec.mean, spec.scale))
+    # A copy if it is the frame itself: torch takes no memory that must not be written.
+    ready: Image = np.require(picture, np.uint8, ("C", "W"))
 
     scale_x, scale_y = width / inner_width, height / inner_height
     return Prepared(
-        np.ascontiguousarray(pixels, dtype=np.float32),
+        ready,
         Transform(scale_x, scale_y, crop.x1 - left * scale_x, crop.y1 - top * scale_y, frame_width, frame_height),
     )
 
@@ -111,11 +110,3 @@ def _inner_size(width: int, height: int, spec: InputSpec) -> tuple[int, int]:
 def _whole_pixels(begin: float, end: float, size: int) -> tuple[int, int]:
     first = math.floor(min(max(begin, 0), size - 1))
     return first, math.ceil(min(max(end, first + 1), size))
-
-
-@lru_cache(maxsize=64)
-def _table(mean: tuple[float, float, float], scale: tuple[float, float, float]) -> NDArray[np.float32]:
-    """(pixel - mean) * scale of every pixel value: 1 x 256 x 3."""
-    values = np.arange(256, dtype=np.float64)[None, :, None]
-    table: NDArray[np.float64] = (values - np.array(mean)) * np.array(scale)
-    return table.astype(np.float32)

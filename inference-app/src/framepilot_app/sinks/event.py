@@ -8,10 +8,11 @@ fractions, vectors to 5 significant digits. `docs/schemas/event.v1.json` is the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from framepilot.contract.events import DELIVERED_TYPE, DROPPED_TYPE
@@ -101,11 +102,11 @@ def _label(label: Label) -> dict[str, object]:
     return {"label": label.label, "score": round(label.score, 4)}
 
 
-def _significant(vector: Sequence[float]) -> list[float]:
+def _significant(values: NDArray[np.float64]) -> list[float]:
     """Each number rounded to `VECTOR_DIGITS` significant digits, all at once."""
-    values = np.asarray(vector, dtype=np.float64)
     exponents = np.zeros_like(values)
-    np.log10(np.abs(values), out=exponents, where=values != 0)
+    with np.errstate(divide="ignore"):
+        np.log10(np.abs(values), out=exponents, where=values != 0)
     # Dividing an integer by a power of ten gives the float nearest to the decimal, which prints with these digits only;
     # multiplying by a negative power does not. Hence two factors, of which one is 1. Beyond 1e300 a float ends.
     shift = np.minimum(VECTOR_DIGITS - 1 - np.floor(exponents), 300)

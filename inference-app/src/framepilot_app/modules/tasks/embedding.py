@@ -32,4 +32,4 @@ def decode_embedding(spec: EmbeddingOutput, outputs: Sequence[NDArray[np.float32
     if spec.normalise:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(lengths > 0, lengths, 1)
-    return [Embedding(tuple(vector)) for vector in vectors.tolist()]
+    return [Embedding(vector) for vector in vectors]

@@ -1,0 +1,149 @@
+"""A program as one call into torch's interpreter, so that a batch runs without Python and without its lock.
+
+Called from Python one by one, the operators of a batch take the interpreter's lock back after each of them, and wait
+for whatever thread has it; as one script, a batch takes it back once. The script is written in the text form of
+TorchScript's graphs. Making one takes under a millisecond; torch must not optimize it (`warm_up`), which takes tens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+
+Outputs = tuple[torch.Tensor, ...]
+
+_NUMBERS: Final = "List[Optional[number]]"
+
+
+class NotScriptable(Exception):  # noqa: N818 - it is an answer, not an error
+    """Something that the text form cannot say: what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands for the value of a slot in prepared arguments."""
+
+    index: int
+
+
+@dataclass(slots=True)
+class Script:
+    """A graph that is being written. `slots` names the values that are there; slot 0 is the image."""
+
+    slots: dict[int, str] = field(default_factory=lambda: {0: "%image"})
+    outputs: tuple[str, ...] = ()
+    _lines: list[str] = field(default_factory=list)
+    _tensors: list[torch.Tensor] = field(default_factory=list)
+    _known: dict[str, str] = field(default_factory=dict)
+
+    def call(
+        self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object] | None = None
+    ) -> str:
+        """A call of one of torch's operators (`torch.ops...`), defaults filled in; the name of its result.
+
+        Raises:
+            NotScriptable: an argument or the result has no text form here.
+        """
+        schema = getattr(function, "_schema", None)
+        if schema is None or [str(returned.type) for returned in schema.returns] != ["Tensor"]:
+            raise NotScriptable(f"{function} does not give one tensor")
+        given = dict(kwargs or {})
+        names = []
+        for position, argument in enumerate(schema.arguments):
+            if position < len(args):
+                value = args[position]
+            elif argument.name in given:
+                value = given.pop(argument.name)
+            elif argument.has_default_value():
+                value = argument.default_value
+            else:
+                raise NotScriptable(f"{schema.name} lacks {argument.name}")
+            names.append(self.value(value, str(argument.type)))
+        return self.operation("Tensor", f"{schema.name}({', '.join(names)})")
+
+    def operation(self, kind: str, text: str) -> str:
+        """One line that defines a value of this type; its name."""
+        name = f"%v{len(self._lines)}"
+        self._lines.append(f"  {name} : {kind} = {text}")
+        return name
+
+    def value(self, value: object, formal: str = "") -> str:
+        """The name of an argument; `formal` is the type that its operator declares, which empty lists need."""
+        match value:
+            case Slot(index):
+                return self.slots[index]
+            case torch.Tensor():
+                self._tensors.append(value)
+                return f"%w{len(self._tensors) - 1}"
+            case None:
+                return self._constant("NoneType", "prim::Constant()")
+            case bool():
+                return self._constant("bool", f"prim::Constant[value={int(value)}]()")
+            case int():
+                return self._constant("int", f"prim::Constant[value={value}]()")
+            case float() if math.isfinite(value):
+                return self._constant("float", f"prim::Constant[value={value!r}]()")
+            case str() if value.replace("_", "").isalnum() or not value:
+                return self._constant("str", f'prim::Constant[value="{value}"]()')
+            case list() | tuple():
+                return self._list(list(value), formal)
+            case _:
+                raise NotScriptable(f"no text form for {value!r}")
+
+    def finish(self) -> Callable[[torch.Tensor], Outputs]:
+        """A function from a batch to the outputs, which runs with Python's lock released.
+
+        Raises:
+            RuntimeError: torch does not take the script.
+        """
+        weights = "".join(f", %w{index} : Tensor" for index in range(len(self._tensors)))
+        kinds = ", ".join("Tensor" for _ in self.outputs)
+        result = self.operation(f"({kinds})", f"prim::TupleConstruct({', '.join(self.outputs)})")
+        text = "\n".join([f"graph(%image : Tensor{weights}):", *self._lines, f"  return ({result})\n"])
+        run = torch._C._create_function_from_graph("program", torch._C.parse_ir(text))  # noqa: SLF001 no public way
+        tensors = tuple(self._tensors)
+
+        def call(batch: torch.Tensor) -> Outputs:
+            found: Outputs = run(batch, *tensors)
+            return found
+
+        return call
+
+    def _constant(self, kind: str, text: str) -> str:
+        key = f"{kind} {text}"
+        if key not in self._known:
+            self._known[key] = self.operation(kind, text)
+        return self._known[key]
+
+    def _list(self, items: list[object], formal: str) -> str:
+        kinds = {_item_kind(formal)} if not items or _NUMBERS in formal else {_kind(item) for item in items}
+        if len(kinds) > 1:
+            raise NotScriptable("a list of different types")
+        (kind,) = kinds
+        names = ", ".join(self.value(item) for item in items)
+        return self.operation(f"{kind}[]", f"prim::ListConstruct({names})")
+
+
+def _kind(item: object) -> str:
+    match item:
+        case Slot() | torch.Tensor():
+            return "Tensor"
+        case bool():
+            return "bool"
+        case int():
+            return "int"
+        case float():
+            return "float"
+        case _:
+            raise NotScriptable(f"a list of {type(item).__name__}")
+
+
+def _item_kind(formal: str) -> str:
+    for kind, declared in (("int", "List[int]"), ("float", "List[float]"), ("Scalar?", _NUMBERS)):
+        if declared in formal:
+            return kind
+    raise NotScriptable(f"an empty list for {formal}")
