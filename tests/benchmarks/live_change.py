@@ -41,6 +41,8 @@ STREAMS = 3
 LOAD = 0.7
 CALIBRATION_S = 8.0
 SETTLE_S = 1.0
+LOOK_S = 0.25
+"""Looking costs the app time; looking all the time would be felt by those it serves."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Served:
             now = self.rollout()
             return now is not None and now.candidate == version and now.state is RolloutState.SERVING
 
-        eventually(served, f"version {version} to serve", timeout_s=300)
+        eventually(served, f"version {version} to serve", timeout_s=300, poll_s=LOOK_S)
         rollout = self.rollout()
         assert rollout is not None
         return rollout
@@ -215,7 +217,8 @@ def _swaps(served: Served, idle: list[ObservedRollout]) -> Result:
         memory.append(served.rss_mb())
         print(
             f"swap {index + 1}/{SWAPS}: {length:.1f} s, p99 {during[-1].p99_ms:.0f} ms, "
-            f"without {nulls[-1].p99_ms:.0f} ms, {memory[-1]:.0f} MB",
+            f"without {nulls[-1].p99_ms:.0f} ms, longest step {rollouts[-1].longest_step_ms:.1f} ms, "
+            f"{memory[-1]:.0f} MB",
             flush=True,
         )
     nulls.append(served.window(length))
@@ -283,7 +286,7 @@ def _batch_changes(served: Served) -> Result:
         def in_force(expected: int = size) -> bool:
             return all(module.batch.size == expected for module in served.app.status().modules)
 
-        eventually(in_force, "the batch size")
+        eventually(in_force, "the batch size", poll_s=LOOK_S)
         module = served.app.status().modules[0]
         delays.append((module.batch.since - written_at) * 1000)
         batch_ms.append(max(point.p99_ms for point in module.profile))

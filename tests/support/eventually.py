@@ -10,12 +10,17 @@ TIMEOUT_S = 60.0
 POLL_S = 0.002
 
 
-def eventually(condition: Callable[[], object], what: str = "the condition", timeout_s: float = TIMEOUT_S) -> None:
+def eventually(
+    condition: Callable[[], object],
+    what: str = "the condition",
+    timeout_s: float = TIMEOUT_S,
+    poll_s: float = POLL_S,
+) -> None:
     """Return as soon as it holds; fail with `what` when it never does."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < give_up_at, f"gave up waiting for {what}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 async def eventually_async(

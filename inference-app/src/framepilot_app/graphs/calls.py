@@ -6,7 +6,7 @@ most can be written into a script that torch's own interpreter runs (`script.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -22,6 +22,9 @@ class Call(Protocol):
 
     def __call__(self, values: Values) -> aten.Value:
         """Make it, from Python."""
+
+    def takes(self) -> tuple[int, ...]:
+        """The slots it takes."""
 
     def write(self, script: Script) -> str:
         """Write it into a script; the name of its result there.
@@ -58,6 +61,10 @@ class PlainCall:
         """Make it."""
         return self.make(values)
 
+    def takes(self) -> tuple[int, ...]:
+        """The slots among its arguments."""
+        return tuple(_slots([*self.args, *self.kwargs.values()]))
+
     def write(self, script: Script) -> str:
         """By the function's schema."""
         return script.call(self.function, self.args, self.kwargs)
@@ -78,14 +85,17 @@ def _maker(
             )
 
 
-def _has_slot(arguments: aten.Bound) -> bool:
+def _slots(arguments: aten.Bound) -> Iterator[int]:
     match arguments:
-        case Slot():
-            return True
+        case Slot(index):
+            yield index
         case list() | tuple():
-            return any(_has_slot(argument) for argument in arguments)
-        case _:
-            return False
+            for argument in arguments:
+                yield from _slots(argument)
+
+
+def _has_slot(arguments: aten.Bound) -> bool:
+    return next(_slots(arguments), None) is not None
 
 
 def _filled(argument: aten.Bound, values: Values) -> aten.Bound:
@@ -96,16 +106,3 @@ def _filled(argument: aten.Bound, values: Values) -> aten.Bound:
             return [_filled(item, values) for item in argument]
         case _:
             return argument
-
-
-def written(instructions: Iterable[Instruction], outputs: tuple[int, ...]) -> Script:
-    """All calls of a program as one script; the image is in slot 0.
-
-    Raises:
-        NotScriptable: one of them can only be made from Python.
-    """
-    script = Script()
-    for instruction in instructions:
-        script.slots[instruction.slot] = instruction.call.write(script)
-    script.outputs = tuple(script.slots[slot] for slot in outputs)
-    return script

@@ -109,6 +109,10 @@ class ConvolutionCall:
         """Run it."""
         return self.function(values[self.image], *self.rest)
 
+    def takes(self) -> tuple[int, ...]:
+        """The image."""
+        return (self.image,)
+
     def write(self, script: Script) -> str:
         """As one operation."""
         return script.call(self.function, (Slot(self.image), *self.rest))
@@ -156,6 +160,10 @@ class SumCall:
             return self.function(image, other, *self.rest)
         result = self.alone(values) + other
         return result.relu() if self.relu else result
+
+    def takes(self) -> tuple[int, ...]:
+        """The image and the summand."""
+        return self.alone.image, self.other
 
     def write(self, script: Script) -> str:
         """Fused by the sizes that the program says; the script makes sure of them: `expand` to another one fails."""

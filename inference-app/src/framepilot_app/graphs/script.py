@@ -1,8 +1,8 @@
-"""A program as one call into torch's interpreter, so that a batch runs without Python and without its lock.
+"""Parts of a program as one call each into torch's interpreter, so that a batch runs without Python and its lock.
 
 Called from Python one by one, the operators of a batch take the interpreter's lock back after each of them, and wait
-for whatever thread has it; as one script, a batch takes it back once. The script is written in the text form of
-TorchScript's graphs. Making one takes under a millisecond; torch must not optimize it (`warm_up`), which takes tens.
+for whatever thread has it; as scripts, a batch takes it back a few times. They are written in the text form of
+TorchScript's graphs. Torch must not optimize them (`warm_up`): that takes tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -32,13 +32,19 @@ class Slot:
 
 @dataclass(slots=True)
 class Script:
-    """A graph that is being written. `slots` names the values that are there; slot 0 is the image."""
+    """A graph that is being written. `slots` names the values that are there."""
 
-    slots: dict[int, str] = field(default_factory=lambda: {0: "%image"})
-    outputs: tuple[str, ...] = ()
+    slots: dict[int, str]
+    _inputs: tuple[str, ...]
     _lines: list[str] = field(default_factory=list)
     _tensors: list[torch.Tensor] = field(default_factory=list)
     _known: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Sequence[int]) -> Script:
+        """A script that is given the values of these slots."""
+        slots = {slot: f"%s{slot}" for slot in inputs}
+        return cls(slots, tuple(slots.values()))
 
     def call(
         self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object] | None = None
@@ -94,21 +100,23 @@ class Script:
             case _:
                 raise NotScriptable(f"no text form for {value!r}")
 
-    def finish(self) -> Callable[[torch.Tensor], Outputs]:
-        """A function from a batch to the outputs, which runs with Python's lock released.
+    def finish(self, outputs: Sequence[int]) -> Callable[..., Outputs]:
+        """A function from the values of the inputs to those of these slots; it runs with Python's lock released.
 
         Raises:
             RuntimeError: torch does not take the script.
         """
-        weights = "".join(f", %w{index} : Tensor" for index in range(len(self._tensors)))
-        kinds = ", ".join("Tensor" for _ in self.outputs)
-        result = self.operation(f"({kinds})", f"prim::TupleConstruct({', '.join(self.outputs)})")
-        text = "\n".join([f"graph(%image : Tensor{weights}):", *self._lines, f"  return ({result})\n"])
+        names = [self.slots[slot] for slot in outputs]
+        kinds = ", ".join("Tensor" for _ in names)
+        result = self.operation(f"({kinds})", f"prim::TupleConstruct({', '.join(names)})")
+        given = [*self._inputs, *(f"%w{index}" for index in range(len(self._tensors)))]
+        head = ", ".join(f"{name} : Tensor" for name in given)
+        text = "\n".join([f"graph({head}):", *self._lines, f"  return ({result})\n"])
         run = torch._C._create_function_from_graph("program", torch._C.parse_ir(text))  # noqa: SLF001 no public way
         tensors = tuple(self._tensors)
 
-        def call(batch: torch.Tensor) -> Outputs:
-            found: Outputs = run(batch, *tensors)
+        def call(*values: torch.Tensor) -> Outputs:
+            found: Outputs = run(*values, *tensors)
             return found
 
         return call

@@ -1,7 +1,7 @@
 """The torch engine: a program becomes a flat list of ready calls, on the CPU with oneDNN's packed convolutions.
 
 Weights are mapped from the file while it compiles and copied in pieces, so afterwards nothing depends on the file, and
-no batch waits for the disk. A batch runs as one script (`script.py`), or call by call, forgetting each tensor after
+no batch waits for the disk. A batch runs as a few scripts (`script.py`), or call by call, forgetting each tensor after
 its last use. Nothing refers back to what holds it, so the memory of a compiled program that is dropped is given back at
 once, without the garbage collector.
 """
@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from framepilot_app.graphs.calls import Instruction, Values, written
+from framepilot_app.graphs.calls import Instruction, Values
 from framepilot_app.graphs.engine import Compilation, EngineError, Outputs
 from framepilot_app.graphs.preparation import Preparation
 from framepilot_app.graphs.program import ImageInput, Program, ProgramError
 from framepilot_app.graphs.script import NotScriptable
+from framepilot_app.graphs.segments import Segment, segments
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ def compile(  # noqa: A001 - the field's name; nobody means the builtin here
             instructions.append(instruction)
             yield
         compiled = TorchCompiled(program.input, device, tuple(instructions), preparation.outputs(), preparation.nbytes)
-        yield
-        compiled.write_script()
+        yield from compiled.write_scripts()
         return compiled
 
 
@@ -81,21 +81,25 @@ class TorchCompiled:
         self._outputs = outputs
         self._slots = len(instructions) + 1
         self._nbytes = nbytes
-        self._script: Callable[[torch.Tensor], Outputs] | None = None
+        self._segments: tuple[Segment, ...] = ()
 
-    def write_script(self) -> None:
-        """From now on run as one script, if all can be written in it; on other devices than a CPU Python waits for
-        nothing, as their operators return at once."""
+    def write_scripts(self) -> Generator[None, None, None]:
+        """From now on run as scripts, if all can be written in them.
+
+        On other devices than a CPU operators return at once, and Python waits for nothing.
+        """
         if self._device.type != "cpu":
             return
+        zeros = torch.zeros(1, *self._shape)
         try:
-            script = written(self._instructions, self._outputs).finish()
+            # Each operator's first run prepares it: one by one these are small steps.
+            yield from self.steps(zeros)
+            yield
             with torch.inference_mode():
-                script(self._image(torch.zeros(1, *self._shape)))
-        except (NotScriptable, RuntimeError) as reason:
+                values = self._start(zeros)
+            self._segments = yield from segments(self._instructions, self._outputs, values)
+        except (NotScriptable, EngineError, RuntimeError) as reason:
             log.info("runs from Python, operator by operator: %s", _first_line(reason))
-        else:
-            self._script = script
 
     @property
     def nbytes(self) -> int:
@@ -109,13 +113,12 @@ class TorchCompiled:
             EngineError: the batch has another shape, or a node fails on it.
         """
         with torch.inference_mode():
-            if self._script is not None:
-                image = self._image(batch)
+            if self._segments:
                 try:
-                    return self._script(image)
+                    return self._scripted(batch)
                 except RuntimeError as error:
                     # The operators one by one do the same, and say which of them cannot.
-                    log.warning("a batch failed as a script: %s", _first_line(error))
+                    log.warning("a batch failed as scripts: %s", _first_line(error))
             values = self._start(batch)
             for instruction in self._instructions:
                 _run(instruction, values)
@@ -130,6 +133,12 @@ class TorchCompiled:
             yield
             with torch.inference_mode():
                 _run(instruction, values)
+        return self._end(values)
+
+    def _scripted(self, batch: torch.Tensor) -> Outputs:
+        values = self._start(batch)
+        for segment in self._segments:
+            segment.apply(values)
         return self._end(values)
 
     def _start(self, batch: torch.Tensor) -> Values:
