@@ -1,9 +1,9 @@
 """The device thread: the only thread that touches the device.
 
 Between two batches it looks at every lane, asks the pure batcher, and runs what is due: services by fair share, within
-a service the tightest deadline first. Candidates are loaded here too, step by step (`Loading`), in the gaps in which
-nothing is due; under a load that leaves no gap they get `LOADING_SHARE` of the time, so that a swap always ends.
-Loading on a thread beside it would stall every batch by the interpreter's lock.
+a service the tightest deadline first. Candidates are loaded here too, step by step (`Loading`): at once while the
+device is idle, in a small share of the time in the gaps between batches, and in a smaller one under a load that leaves
+no gap, so that a swap always ends. Loading on a thread beside it would stall every batch by the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -29,8 +29,18 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.shares import Shares
 
-LOADING_SHARE: Final = 0.05
-"""Share of the device's time that loading may take while batches are due."""
+GAP_SHARE: Final = 0.08
+"""Share of the time that loading may take in the gaps between batches: a batch that becomes due in the middle of a step
+waits for its end, so steps have to be rare for the tail of latencies not to show them."""
+
+BUSY_SHARE: Final = 0.04
+"""The same while a batch is due, so that a load that leaves no gap does not hold up a swap for ever."""
+
+QUIET_S: Final = 0.1
+"""Without a batch for so long the device is idle, and loading takes all of its time."""
+
+LOADING_LOOK_S: Final = 0.002
+"""How often it looks whether a candidate may go on."""
 
 HEARTBEAT_S: Final = 0.5
 """The longest the thread sleeps: its heartbeat is never older than this plus one batch or step."""
@@ -72,9 +82,9 @@ class Loading:
         self._steps = steps
         self._started_at = now
 
-    def due(self, now: float) -> bool:
-        """Whether it may take a step although batches are due."""
-        return self.spent_s <= LOADING_SHARE * (now - self._started_at)
+    def within(self, share: float, now: float) -> bool:
+        """Whether it has had no more than this share of the time since it began."""
+        return self.spent_s <= share * (now - self._started_at)
 
     def step(self, clock: Callable[[], float]) -> bool:
         """Take one step. True when it has ended."""
@@ -116,6 +126,7 @@ class DeviceThread:
         self._shares = Shares()
         self._wake = threading.Event()
         self._finished: BatchDone | None = None
+        self._ran_at = -math.inf
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
@@ -154,19 +165,30 @@ class DeviceThread:
             self._wake.clear()
             self.heartbeat = now = self._clock()
             due, look_again_at = self._look(now)
-            loading = self._loadings[0] if self._loadings else None
-            if loading is not None and (due is None or loading.due(now)) and loading.step(self._clock):
-                self._loadings.popleft()
+            if due is None:
+                self._hand_over()
+            stepped = self._load_a_step(now, busy=due is not None)
             if due is not None:
                 self._execute(*due)
-                continue
-            self._hand_over()
-            if loading is None:
-                self._wake.wait(min(max(look_again_at - now, 0.0), HEARTBEAT_S))
+            elif not stepped:
+                longest_s = LOADING_LOOK_S if self._loadings else HEARTBEAT_S
+                self._wake.wait(min(max(look_again_at - now, 0.0), longest_s))
         self._hand_over()
         for loading in self._loadings:
             loading.cancelled = True
             loading.step(self._clock)
+
+    def _load_a_step(self, now: float, *, busy: bool) -> bool:
+        """One step of the candidate whose turn it is, if it may take one now."""
+        if not self._loadings:
+            return False
+        loading = self._loadings[0]
+        share = BUSY_SHARE if busy else 1.0 if now - self._ran_at > QUIET_S else GAP_SHARE
+        if not loading.cancelled and not loading.within(share, now):
+            return False
+        if loading.step(self._clock):
+            self._loadings.popleft()
+        return True
 
     def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
         """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
@@ -193,6 +215,7 @@ class DeviceThread:
         started_at = self._clock()
         outputs = self._try(lane, items)
         seconds = self._clock() - started_at
+        self._ran_at = started_at + seconds
         self.busy_s += seconds
         self._shares.charge(module.service, seconds)
         if isinstance(outputs, Exception) and len(items) > 1:
