@@ -34,8 +34,8 @@ from framepilot_app.web.server import serve
 STUCK_AFTER_S = 60.0
 """A device thread whose heartbeat is older than this is stuck: one batch or one step does not take that long."""
 
-DRAIN_S = 60.0
-"""How long a stop waits for frames in flight."""
+DRAIN_S = 25.0
+"""How long a stop waits for frames in flight; whoever stops it waits a little longer."""
 
 SWITCH_INTERVAL_S = 0.00002
 """How long a thread may hold the interpreter while the device thread waits for it (Python's default: 5 ms)."""

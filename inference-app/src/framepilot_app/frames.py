@@ -20,7 +20,6 @@ class DropReason(StrEnum):
     SUPERSEDED = "superseded"  # a newer frame of its stream came before it could start (delivery: newest)
     LATE = "late"  # it could not have made its deadline any more (delivery: newest)
     ERROR = "error"  # a model raised on it, or its output did not fit the task
-    REMOVED = "removed"  # its stream, module or service was removed while it was under way
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,8 @@ class Service:
         self.past = PastFrames()
         self.leaving: list[Stream] = []
         self._machinery = machinery
+        # Readers on their way out: until they are gone, one more frame may come.
+        self._stopping: list[threading.Thread] = []
         self._sinks: dict[str, SinkSlot] = {}
         # Replaced, never changed in place: workers read it without a lock.
         self._writers: tuple[SinkWriter, ...] = ()
@@ -161,6 +163,8 @@ class Service:
         for served in self.modules.values():
             served.rollouts.cancel()
         self._follow_streams(())
+        for stopping in self._stopping:
+            await asyncio.to_thread(stopping.join)
         while any(not stream.inlet.line.empty for stream in self.leaving):  # noqa: ASYNC110 on other threads
             await asyncio.sleep(0.01)
         self.settle()
@@ -253,7 +257,8 @@ class Service:
     def _leave(self, stream: Stream) -> None:
         stream.inlet.close()
         if stream.subscription is not None:
-            self._machinery.hub.unsubscribe(stream.subscription)
+            stopping = self._machinery.hub.unsubscribe(stream.subscription)
+            self._stopping = [thread for thread in (*self._stopping, stopping) if thread and thread.is_alive()]
         self.leaving.append(stream)
 
     def _inlet(self, entry: DesiredStream) -> Inlet:

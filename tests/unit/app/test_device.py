@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate, Loading
-from framepilot_app.modules.preprocess import prepare
+from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
 from support.eventually import eventually
 from support.fake_engine import FakeCompiled, frame, graph, journey, module
@@ -142,3 +143,21 @@ def test_a_cancelled_loading_is_closed_on_the_device_thread():
         loading.cancelled = True
         eventually(loading.done.cancelled)
     assert closed_on == ["device"]
+
+
+def test_a_batch_that_cannot_be_prepared_costs_only_itself():
+    """Pictures of different sizes cannot become one batch; what ran before is handed on all the same."""
+    one = module(FakeCompiled(), size=2)
+    with Device(one) as device:
+        device.push(one, 1, 2)
+        node = graph(one).nodes[0]
+        lane = one.enter(1)
+        odd = Prepared(np.zeros((3, 5), np.uint8), prepare(frame().image, None, lane.version.spec.input).transform)
+        lane.push([Item(journey(frame(9), graph(one)), node, 0, odd, 1e12, 0.0, 0.0)])
+        device.push(one, 3, 4)
+        results: list[BatchDone] = []
+        while sum(len(done.items) for done in results) < 5:
+            results.append(device.done.get(timeout=TIMEOUT_S))
+        assert device.thread.alive
+    failed = [done.items for done in results if isinstance(done.outputs, Exception)]
+    assert [[item.prepared for item in items] for items in failed] == [[odd]]

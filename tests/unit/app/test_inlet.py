@@ -96,3 +96,14 @@ def test_closing_lets_the_waiting_frame_in():
         world.finish(index)
     assert world.line.counts().delivered == 3
     assert world.line.empty
+
+
+def test_a_superseded_frame_gives_its_picture_back_at_once():
+    world = World(Delivery.NEWEST)
+    for sequence in range(4):
+        world.offer(sequence)
+    world.finish(0)
+    world.finish(1)
+    superseded = next(outcome.frame for outcome in world.emitted if isinstance(outcome, Dropped))
+    assert superseded.image.shape == IMAGE.shape
+    assert superseded.image.strides == (0, 0, 0)

@@ -19,7 +19,6 @@ class StreamState(StrEnum):
 
     CONNECTING = "connecting"
     RUNNING = "running"
-    STALLED = "stalled"
     ENDED = "ended"
     FAILED = "failed"
 

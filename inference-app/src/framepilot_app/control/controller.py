@@ -80,6 +80,9 @@ class Controller:
         return self.desired.generation if self.desired else 0
 
     def _follow(self, desired: DesiredState) -> None:
+        if self.desired is None:
+            # Nothing is in use yet: what an earlier process left and this document does not name goes.
+            self._machinery.store.prune(_digests(desired))
         self.desired = desired
         wanted = {pipeline.service: pipeline for pipeline in desired.pipelines}
         self._remove([name for name in self.services if name not in wanted])
@@ -110,3 +113,10 @@ class Controller:
             module for service in (*self.services.values(), *self.draining) for module in service.bound_modules()
         )
         self._machinery.device.set_modules(modules)
+
+
+def _digests(desired: DesiredState) -> set[str]:
+    """The model digests that a document names."""
+    modules = [module for pipeline in desired.pipelines for module in pipeline.modules]
+    refs = [ref for module in modules for ref in (module.model, module.fallback) if ref is not None]
+    return {ref.sha256 for ref in refs if ref.sha256 is not None}

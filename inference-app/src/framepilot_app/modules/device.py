@@ -224,6 +224,7 @@ class DeviceThread:
             return
         if not isinstance(outputs, Exception):
             lane.observe(len(items), seconds)
+        self._hand_over()
         self._finished = BatchDone(module, lane, items, started_at, seconds, outputs)
 
     def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:

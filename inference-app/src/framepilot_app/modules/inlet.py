@@ -10,6 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from framepilot.contract.desired import Delivery
 from framepilot.contract.events import FrameId
@@ -113,4 +116,7 @@ class Inlet:
         if start:
             self._start(journey)
         if superseded is not None:
-            self.line.settle(superseded, Dropped(superseded.frame, DropReason.SUPERSEDED))
+            # It keeps its place in the line until those before it have ended, but not its picture.
+            frame = replace(superseded.frame, image=np.broadcast_to(np.uint8(0), superseded.frame.image.shape))
+            superseded.frame = frame
+            self.line.settle(superseded, Dropped(frame, DropReason.SUPERSEDED))
