@@ -10,7 +10,7 @@ import torch
 from framepilot_app.graphs.calls import Instruction, Values
 from framepilot_app.graphs.script import Outputs, Script
 
-LENGTH: Final = 12
+LENGTH: Final = 32
 """Calls in one segment. Torch plans a script at its first run; for a whole network that takes longer than a batch."""
 
 
