@@ -120,4 +120,5 @@ def _load(text: bytes) -> object:
 
 
 def _yaml() -> YAML:
-    return YAML(typ="safe")
+    # Never the parser in C: text that is nested deeply enough overflows its stack, and ends the process.
+    return YAML(typ="safe", pure=True)
