@@ -1,4 +1,4 @@
-"""A program in a few scripts, each short enough to be made and first run in one small step of loading."""
+"""A program in a few scripts, each short enough to be made and first run in one bounded step of loading."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from framepilot_app.graphs.calls import Instruction, Values
 from framepilot_app.graphs.script import Outputs, Script
 
-LENGTH: Final = 32
-"""Calls in one segment. Torch plans a script at its first run; for a whole network that takes longer than a batch."""
+LENGTH: Final = 64
+"""Calls in one segment. Torch plans a script at its first run, so that step of loading grows with it; and after each
+segment the thread has to take Python's lock back, so serving wants few."""
 
 
 class Segment(NamedTuple):
