@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -23,24 +23,19 @@ from framepilot_app.graphs.engine import Compiled
 from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.model import Model
 from framepilot_app.models.verify import open_model
-from framepilot_app.modules.device import DeviceThread, Loading
-from framepilot_app.modules.graph import Graph, build
-from framepilot_app.modules.inlet import Inlet
+from framepilot_app.modules.device import Loading
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.line import Line
 from framepilot_app.modules.loading import Candidate, load
-from framepilot_app.modules.module import Module
-from framepilot_app.modules.pipeline import Pipeline
-from framepilot_app.modules.work import Workers
+from support.running_modules import RunningModules
 from support.samples.build import build as samples
 from support.samples.build import root
 from support.samples.embedder import load_embedder
 from support.samples.packages import EMBEDDER, Files
 
 BATCH = 16
-ROUNDS = 9
-ROUND_S = 2.0
-SERVICE = "bench/throughput"
+ROUNDS = 25
+ROUND_S = 1.0
 
 
 def run() -> Result:
@@ -48,24 +43,19 @@ def run() -> Result:
     torch.set_num_threads(1)
     warm_up(torch.device("cpu"))
     folder = samples()
-    running = _Running(open_model(folder / "models" / "embedder" / "1", None), _pictures(folder))
-    batch = running.candidate.example.input.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)
     eager = load_embedder(Files(root() / "files").path(EMBEDDER))
-    ways: dict[str, Callable[[], float]] = {
-        "Framepilot's module": running.rate,
-        "bare loop, compiled program": lambda: _loop(running.compiled, batch),
-        "bare loop, eager torch": lambda: _eager(eager, batch),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for name, way in ways.items():
-        way()
-        print(f"throughput: {name} is warm", flush=True)
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            rates[name].append(way())
-    running.stop()
-    module, compiled, plain = rates.values()
-    against_compiled = [ours / theirs for ours, theirs in zip(module, compiled, strict=True)]
+    with _Running(open_model(folder / "models" / "embedder" / "1", None), _pictures(folder)) as running:
+        compiled = running.load()
+        batch = running.candidate.example.input.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        rates = _rates(
+            {
+                "Framepilot's module": running.rate,
+                "bare loop, compiled program": lambda: _loop(compiled, batch),
+                "bare loop, eager torch": lambda: _eager(eager, batch),
+            }
+        )
+    module, bare, plain = rates.values()
+    against_compiled = [ours / theirs for ours, theirs in zip(module, bare, strict=True)]
     against_eager = [ours / theirs for ours, theirs in zip(module, plain, strict=True)]
     rows = [["way", "items/s, median (quartiles)"], *([name, spread(values, 0)] for name, values in rates.items())]
     rows += [
@@ -74,7 +64,7 @@ def run() -> Result:
     ]
     figures = {
         "module_items_per_s": median(module),
-        "compiled_loop_items_per_s": median(compiled),
+        "compiled_loop_items_per_s": median(bare),
         "eager_loop_items_per_s": median(plain),
         "module_to_compiled_loop": median(against_compiled),
         "module_to_eager_loop": median(against_eager),
@@ -89,6 +79,18 @@ def run() -> Result:
             Gate("module to bare eager loop", figures["module_to_eager_loop"], 1.0, at_least=True),
         ],
     )
+
+
+def _rates(ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Items per second of each way, in every round."""
+    for name, way in ways.items():
+        way()
+        print(f"throughput: {name} is warm", flush=True)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            rates[name].append(way())
+    return rates
 
 
 def _pictures(folder: Path) -> list:
@@ -116,41 +118,29 @@ def _eager(network: torch.nn.Module, batch: torch.Tensor) -> float:
         return items / (time.perf_counter() - started)
 
 
-class _Running:
+class _Running(RunningModules):
     """One module as the app runs it, fed as fast as it takes frames."""
 
     def __init__(self, model: Model, pictures: list) -> None:
-        self.candidate = Candidate.read(model)
-        self._pictures = pictures
-        self._workers = Workers(2)
-        self._delivered = 0
-        device = DeviceThread(
-            torch.device("cpu"),
-            lambda done: self._workers.submit(lambda: self._pipeline.batch_done(done)),
-            lambda late: self._workers.submit(lambda: self._pipeline.items_late(late)),
-        )
-        self._device = device
-        self._pipeline = Pipeline(self._workers, device.wake)
         ref = ModelRef(name="embedder", version="1", uri="file:///unused")
         entry = DesiredModule(name="m", budget_ms=1000, batch=Batch(size=BATCH, max_wait_ms=50), model=ref)
-        self._module = Module(SERVICE, entry, lambda _: None)
-        self._graph: Graph = build([entry], {"m": self._module})
-        self._workers.start()
-        device.start()
-        device.set_modules((self._module,))
-        self.compiled = self._load()
+        super().__init__("bench/throughput", [entry])
+        self.candidate = Candidate.read(model)
+        self._pictures = pictures
 
-    def _load(self) -> Compiled:
+    def load(self) -> Compiled:
+        """Load the candidate and serve it."""
         versions: list[Version] = []
         device = torch.device("cpu")
 
         def switch(version: Version) -> None:
             versions.append(version)
-            self._module.switch(Lane(SERVICE, "m", version, device))
+            self.modules["m"].switch(Lane(self.service, "m", version, device))
 
-        steps = load(self.candidate, torch.device("cpu"), BATCH, BATCH, time.perf_counter, switch, lambda _event: None)
-        loading = Loading(steps, time.monotonic())
-        self._device.load(loading)
+        loading = Loading(
+            load(self.candidate, device, BATCH, BATCH, time.perf_counter, switch, lambda _event: None), time.monotonic()
+        )
+        self.device.load(loading)
         loading.done.result()
         return versions[0].compiled
 
@@ -158,9 +148,7 @@ class _Running:
         """Frames delivered in one round, per second, from the first batch's end to the last one's."""
         stamps: list[float] = []
         line = Line(lambda _outcome: stamps.append(time.perf_counter()))
-        inlet = Inlet(
-            SERVICE, "s", Delivery.LOSSLESS, 1000.0, line, lambda: self._graph, self._pipeline.start, lambda: 3 * BATCH
-        )
+        inlet = self.inlet(line, Delivery.LOSSLESS, 1000.0, window=3 * BATCH)
         ending = threading.Event()
 
         def feed() -> None:
@@ -180,7 +168,3 @@ class _Running:
         while not line.empty:
             time.sleep(0.001)
         return (counted - BATCH) / (stamps[counted - 1] - stamps[BATCH - 1])
-
-    def stop(self) -> None:
-        self._device.stop()
-        self._workers.stop()

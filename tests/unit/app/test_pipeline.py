@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 
 from framepilot.contract.desired import Delivery
 from framepilot_app.frames import Delivered, Dropped, DropReason
-from framepilot_app.modules.device import DeviceThread
-from framepilot_app.modules.graph import build
-from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.line import Line
-from framepilot_app.modules.module import Module
-from framepilot_app.modules.pipeline import Pipeline
-from framepilot_app.modules.work import Workers
 from support.eventually import eventually
 from support.fake_engine import FakeCompiled, declared, lane
+from support.running_modules import RunningModules
 
 RAISES, NOT_A_NUMBER = 13, 14
 """Pixel values that the fake model cannot take."""
@@ -37,40 +32,19 @@ def moody(batch: torch.Tensor) -> tuple[torch.Tensor]:
     return (scores,)
 
 
-class Running:
-    """A service of two modules side by side on a real device thread and real workers."""
+class Running(RunningModules):
+    """A service of two modules side by side."""
 
     def __init__(self, delivery: Delivery, objective_s: float = 1000.0) -> None:
-        self.outcomes = []
-        self.workers = Workers(3)
-        self.device = DeviceThread(
-            torch.device("cpu"),
-            lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
-            lambda late: self.workers.submit(lambda: self.pipeline.items_late(late)),
-        )
-        self.pipeline = Pipeline(self.workers, self.device.wake)
-        entries = [declared("a", size=4, wait_ms=1), declared("b", size=2, wait_ms=1)]
-        self.modules = {entry.name: Module("s/s", entry, lambda _: None) for entry in entries}
+        super().__init__("s/s", [declared("a", size=4, wait_ms=1), declared("b", size=2, wait_ms=1)], workers=3)
         for module in self.modules.values():
             module.switch(lane(FakeCompiled(moody), module=module.name))
-        self.graph = build(entries, self.modules)
+        self.outcomes = []
         self.line = Line(self.outcomes.append)
-        self.inlet = Inlet(
-            "s/s", "door", delivery, objective_s, self.line, lambda: self.graph, self.pipeline.start, lambda: 6
-        )
-
-    def __enter__(self):
-        self.workers.start()
-        self.device.start()
-        self.device.set_modules(tuple(self.modules.values()))
-        return self
-
-    def __exit__(self, *_):
-        self.device.stop()
-        self.workers.stop()
+        self.frames = self.inlet(self.line, delivery, objective_s, window=6)
 
     def offer(self, sequence: int, value: int, captured_at: float = 1e9) -> None:
-        self.inlet.offer(np.full((8, 8, 3), value, np.uint8), 1, sequence, captured_at, 0.0)
+        self.frames.offer(np.full((8, 8, 3), value, np.uint8), 1, sequence, captured_at, 0.0)
 
     def balanced(self) -> bool:
         counts = self.line.counts()
@@ -99,7 +73,7 @@ def test_every_frame_ends_once_in_order_and_the_account_balances(pixels, deliver
             if rng.random() < 0.1:
                 # A swap in the middle must not change any of this.
                 running.modules["a"].switch(lane(FakeCompiled(moody), str(sequence % 10)))
-        running.inlet.close()
+        running.frames.close()
         eventually(lambda: running.line.empty, "all frames to end")
         watching.set()
         watcher.join()
@@ -148,7 +122,7 @@ def test_ids_of_a_service_that_joins_a_running_reader_count_from_zero_in_an_epoc
     with Running(Delivery.LOSSLESS) as running:
         for sequence in (7, 8):
             running.offer(sequence, 50)
-        running.inlet.offer(np.full((8, 8, 3), 50, np.uint8), 2**50, 0, 1e9, 0.0)
+        running.frames.offer(np.full((8, 8, 3), 50, np.uint8), 2**50, 0, 1e9, 0.0)
         eventually(lambda: running.line.empty, "the frames to end")
     ids = [outcome.frame.id for outcome in running.outcomes]
     assert [each.sequence for each in ids] == [0, 1, 0]

@@ -289,7 +289,7 @@ def tensors_of(compiled: torch_engine.TorchCompiled) -> list[weakref.ref[torch.T
     """All tensors that its calls hold on to."""
     found: list[weakref.ref[torch.Tensor]] = []
     pending: list[object] = [instruction.call for instruction in compiled._instructions]
-    assert compiled._segments
+    assert compiled._script
     while pending:
         value = pending.pop()
         if isinstance(value, torch.Tensor):

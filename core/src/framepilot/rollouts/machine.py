@@ -1,9 +1,9 @@
-"""A rollout as a pure state machine: `(rollout, event) -> (rollout, effects)`.
+"""A rollout as a pure state machine: `(rollout, event) -> rollout`.
 
-The app performs the effects and feeds back what came of them; the operator reads the states. The order of the states is
-the promise: nothing reaches the device before its digests are checked, and nothing serves before it has run every batch
-size and reproduced its own example. Whatever fails on the way is a refusal with a reason, and the version that serves
-goes on serving.
+The app does what the state says and feeds back what came of it; the operator reads the states. The order of the states
+is the promise: nothing reaches the device before its digests are checked, and nothing serves before it has run every
+batch size and reproduced its own example. Whatever fails on the way is a refusal with a reason, and the version that
+serves goes on serving.
 """
 
 from __future__ import annotations
@@ -70,45 +70,17 @@ class Failed:
 Event = Fetched | Loaded | Warmed | Agreed | Switched | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Find the candidate's folder and check it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Load, warm and check it on the device thread, reporting each phase."""
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Make it the version that new items are prepared for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Give back what the candidate holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Keep the verdict, so that a restart does not forget it."""
-
-
-Effect = Fetch | Load | Switch | Discard | Journal
-
-
 class UnexpectedEventError(Exception):
     """An event that the state cannot have led to: a defect of the caller."""
 
 
-def begin(candidate: ModelRef, attempt: int, now: float) -> tuple[Rollout, tuple[Effect, ...]]:
+def begin(candidate: ModelRef, attempt: int, now: float) -> Rollout:
     """Start a rollout."""
-    return Rollout(candidate, attempt, RolloutState.FETCHING, now), (Fetch(),)
+    return Rollout(candidate, attempt, RolloutState.FETCHING, now)
 
 
-def advance(rollout: Rollout, event: Event, now: float) -> tuple[Rollout, tuple[Effect, ...]]:
-    """The rollout after an event, and what to do next.
+def advance(rollout: Rollout, event: Event, now: float) -> Rollout:
+    """The rollout after an event.
 
     Raises:
         UnexpectedEventError: the event does not belong to the state.
@@ -122,15 +94,15 @@ def advance(rollout: Rollout, event: Event, now: float) -> tuple[Rollout, tuple[
             fetched = replace(rollout, sha256=sha256)
             if refused_before is not None:
                 return _refuse(fetched, refused_before, now)
-            return _enter(fetched, RolloutState.LOADING, now), (Load(),)
+            return _enter(fetched, RolloutState.LOADING, now)
         case RolloutState.LOADING, Loaded():
-            return _enter(rollout, RolloutState.WARMING, now), ()
+            return _enter(rollout, RolloutState.WARMING, now)
         case RolloutState.WARMING, Warmed():
-            return _enter(rollout, RolloutState.CHECKING, now), ()
+            return _enter(rollout, RolloutState.CHECKING, now)
         case RolloutState.CHECKING, Agreed():
-            return _enter(rollout, RolloutState.SWITCHING, now), (Switch(),)
+            return _enter(rollout, RolloutState.SWITCHING, now)
         case RolloutState.SWITCHING, Switched():
-            return _enter(rollout, RolloutState.SERVING, now), (Journal(),)
+            return _enter(rollout, RolloutState.SERVING, now)
         case _:
             raise UnexpectedEventError(f"{event} in state {rollout.state}")
 
@@ -139,7 +111,5 @@ def _enter(rollout: Rollout, state: RolloutState, now: float) -> Rollout:
     return replace(rollout, state=state, since=now)
 
 
-def _refuse(rollout: Rollout, reason: str, now: float) -> tuple[Rollout, tuple[Effect, ...]]:
-    refused = replace(rollout, state=RolloutState.REFUSED, since=now, reason=reason)
-    # Without a digest there is nothing to hold the verdict against: the same version may be there in a minute.
-    return refused, (Discard(), Journal()) if rollout.sha256 else (Discard(),)
+def _refuse(rollout: Rollout, reason: str, now: float) -> Rollout:
+    return replace(rollout, state=RolloutState.REFUSED, since=now, reason=reason)

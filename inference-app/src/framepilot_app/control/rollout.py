@@ -1,4 +1,4 @@
-"""Performs one module's rollouts: the effects of the pure state machine, and what came of them fed back into it.
+"""Performs one module's rollouts: what the pure state machine's states say, and what came of it fed back into it.
 
 Fetching is I/O and runs on a helper thread; loading, warming and checking are steps of the device thread. A newer wish
 cancels a rollout that is under way; the version that serves goes on whatever happens.
@@ -14,10 +14,9 @@ from typing import Final
 
 from framepilot.contract.desired import DesiredModule, ModelRef
 from framepilot.contract.observed import ObservedRollout
-from framepilot.rollouts.machine import Event, Failed, Fetched, Journal, Loaded, Rollout, Switched, advance, begin
+from framepilot.rollouts.machine import Event, Failed, Fetched, Loaded, Rollout, Switched, advance, begin
 from framepilot.rollouts.state import RolloutState
-from framepilot_app.control.journal import Journal as VerdictJournal
-from framepilot_app.control.journal import VerdictEntry
+from framepilot_app.control.journal import Journal, VerdictEntry
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import ModelError
 from framepilot_app.models.store import ModelStore
@@ -40,7 +39,7 @@ class ModuleRollouts:
         module: Module,
         store: ModelStore,
         device: DeviceThread,
-        journal: VerdictJournal,
+        journal: Journal,
         on_change: Callable[[], None],
     ) -> None:
         self._module = module
@@ -116,7 +115,7 @@ class ModuleRollouts:
 
     async def _roll_out(self, model: ModelRef, declared: DesiredModule) -> None:
         self._load_ms = self._pause_ms = self._loading = None
-        self._rollout, _ = begin(model, declared.attempt, time.time())
+        self._rollout = begin(model, declared.attempt, time.time())
         try:
             fetched = await asyncio.to_thread(self._store.fetch, model)
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
@@ -176,8 +175,8 @@ class ModuleRollouts:
     def _advance(self, event: Event, at: float | None = None, loading: Loading | None = None) -> None:
         if self._rollout is None or (loading is not None and loading is not self._loading):
             return
-        self._rollout, effects = advance(self._rollout, event, time.time() if at is None else at)
-        if any(isinstance(effect, Journal) for effect in effects):
+        self._rollout = advance(self._rollout, event, time.time() if at is None else at)
+        if self._rollout.settled:
             self._keep(self._rollout)
         level = logging.WARNING if isinstance(event, Failed) else logging.INFO
         log.log(
@@ -195,7 +194,9 @@ class ModuleRollouts:
             self._on_change()
 
     def _keep(self, rollout: Rollout) -> None:
+        """Journal a verdict, so that a restart does not forget it."""
         if rollout.sha256 is None:
+            # There is no digest to hold it against: the same version may be there in a minute.
             return
         entry = VerdictEntry(
             service=self._module.service,

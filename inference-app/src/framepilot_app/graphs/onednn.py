@@ -17,7 +17,7 @@ from framepilot_app.graphs.calls import Values
 from framepilot_app.graphs.fusion import Unary
 from framepilot_app.graphs.operators import CONVOLUTION
 from framepilot_app.graphs.program import Argument, Node, ParameterRef
-from framepilot_app.graphs.script import NotScriptable, Script, Slot
+from framepilot_app.graphs.script import NotScriptable, Script, Slot, Written
 
 MAX_BYTES: Final = 16 << 20
 """A larger weight is not packed: that is one call, and one step of loading must be short."""
@@ -169,18 +169,15 @@ class SumCall:
         """Fused by the sizes that the program says; the script makes sure of them: `expand` to another one fails."""
         if self.sizes is None:
             raise NotScriptable("a sum of unknown size")
-        image = script.slots[self.alone.image]
-        count = script.operation("int", f"aten::size({image}, {script.value(0)})")
-        image = _expanded(script, image, (script.value(-1), *map(script.value, self.sizes)))
+        image = Slot(self.alone.image)
+        count = Written(script.operation("int", f"aten::size({script.value(image)}, {script.value(0)})"), "int")
         # Returns it as it is, unless it is no float32.
-        other = script.call(torch.ops.aten.to.dtype, (Slot(self.other), _FLOAT32))
-        other = _expanded(script, other, (count, *map(script.value, self._result(self.sizes[1:]))))
-        names = [script.value(value, formal) for value, formal in zip(self.rest, self._formals(), strict=True)]
-        return script.operation("Tensor", f"mkldnn::_convolution_pointwise({', '.join([image, other, *names])})")
-
-    def _formals(self) -> list[str]:
-        schema = getattr(self.function, "_schema")  # noqa: B009 torch does not declare it
-        return [str(argument.type) for argument in schema.arguments[2:]]
+        other = Written(script.call(torch.ops.aten.to.dtype, (Slot(self.other), _FLOAT32)))
+        tensors = (
+            _expanded(script, image, (-1, *self.sizes)),
+            _expanded(script, other, (count, *self._result(self.sizes[1:]))),
+        )
+        return script.call(self.function, (*tensors, *self.rest))
 
     def _result(self, size: tuple[int, ...]) -> tuple[int, int, int]:
         """C x H x W of the result for an image of this height and width."""
@@ -191,9 +188,8 @@ class SumCall:
         return self.weight[0], below // step_y + 1, right // step_x + 1
 
 
-def _expanded(script: Script, tensor: str, sizes: tuple[str, ...]) -> str:
-    listed = script.operation("int[]", f"prim::ListConstruct({', '.join(sizes)})")
-    return script.operation("Tensor", f"aten::expand({tensor}, {listed}, {script.value(False)})")
+def _expanded(script: Script, tensor: Slot | Written, sizes: tuple[object, ...]) -> Written:
+    return Written(script.call(torch.ops.aten.expand.default, (tensor, list(sizes))))
 
 
 def _onednn(name: str, overload: str = "default") -> Callable[..., torch.Tensor]:

@@ -1,7 +1,7 @@
 """Parts of a program as one call each into torch's interpreter, so that a batch runs without Python and its lock.
 
 Called from Python one by one, the operators of a batch take the interpreter's lock back after each of them, and wait
-for whatever thread has it; as scripts, a batch takes it back a few times. They are written in the text form of
+for whatever thread has it; as a script, a batch takes it back once. Scripts are written in the text form of
 TorchScript's graphs. Torch must not optimize them (`warm_up`): that takes tens of milliseconds.
 """
 
@@ -28,6 +28,29 @@ class Slot:
     """Stands for the value of a slot in prepared arguments."""
 
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Stands for a value that a script already has a name for."""
+
+    name: str
+    kind: str = "Tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A script that torch has taken, with the tensors that belong to it."""
+
+    run: Callable[..., Outputs]
+    """Takes the values of the inputs, then `tensors`."""
+    tensors: tuple[torch.Tensor, ...]
+    calls: tuple[Function, ...] = ()
+    """Those that it calls. Torch itself does not keep them, and crashes without."""
+
+    def __call__(self, *values: torch.Tensor) -> Outputs:
+        """Run it, with Python's lock released."""
+        return self.run(*values, *self.tensors)
 
 
 @dataclass(slots=True)
@@ -82,6 +105,8 @@ class Script:
         match value:
             case Slot(index):
                 return self.slots[index]
+            case Written(name):
+                return name
             case torch.Tensor():
                 self._tensors.append(value)
                 return f"%w{len(self._tensors) - 1}"
@@ -100,8 +125,8 @@ class Script:
             case _:
                 raise NotScriptable(f"no text form for {value!r}")
 
-    def finish(self, outputs: Sequence[int]) -> Callable[..., Outputs]:
-        """A function from the values of the inputs to those of these slots; it runs with Python's lock released.
+    def finish(self, outputs: Sequence[int]) -> Function:
+        """A function from the values of the inputs to those of these slots.
 
         Raises:
             RuntimeError: torch does not take the script.
@@ -113,13 +138,7 @@ class Script:
         head = ", ".join(f"{name} : Tensor" for name in given)
         text = "\n".join([f"graph({head}):", *self._lines, f"  return ({result})\n"])
         run = torch._C._create_function_from_graph("program", torch._C.parse_ir(text))  # noqa: SLF001 no public way
-        tensors = tuple(self._tensors)
-
-        def call(*values: torch.Tensor) -> Outputs:
-            found: Outputs = run(*values, *tensors)
-            return found
-
-        return call
+        return Function(run, tuple(self._tensors))
 
     def _constant(self, kind: str, text: str) -> str:
         key = f"{kind} {text}"
@@ -138,6 +157,8 @@ class Script:
 
 def _kind(item: object) -> str:
     match item:
+        case Written(kind=kind):
+            return kind
         case Slot() | torch.Tensor():
             return "Tensor"
         case bool():

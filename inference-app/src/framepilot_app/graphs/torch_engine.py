@@ -1,7 +1,7 @@
 """The torch engine: a program becomes a flat list of ready calls, on the CPU with oneDNN's packed convolutions.
 
 Weights are mapped from the file while it compiles and copied in pieces, so afterwards nothing depends on the file, and
-no batch waits for the disk. A batch runs as a few scripts (`script.py`), or call by call, forgetting each tensor after
+no batch waits for the disk. A batch runs as one script (`segments.py`), or call by call, forgetting each tensor after
 its last use. Nothing refers back to what holds it, so the memory of a compiled program that is dropped is given back at
 once, without the garbage collector.
 """
@@ -20,8 +20,8 @@ from framepilot_app.graphs.calls import Instruction, Values
 from framepilot_app.graphs.engine import Compilation, EngineError, Outputs
 from framepilot_app.graphs.preparation import Preparation
 from framepilot_app.graphs.program import ImageInput, Program, ProgramError
-from framepilot_app.graphs.script import NotScriptable
-from framepilot_app.graphs.segments import Segment, segments
+from framepilot_app.graphs.script import Function, NotScriptable
+from framepilot_app.graphs.segments import whole
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def compile(  # noqa: A001 - the field's name; nobody means the builtin here
             instructions.append(instruction)
             yield
         compiled = TorchCompiled(program.input, device, tuple(instructions), preparation.outputs(), preparation.nbytes)
-        yield from compiled.write_scripts()
+        yield from compiled.write_script()
         return compiled
 
 
@@ -81,10 +81,10 @@ class TorchCompiled:
         self._outputs = outputs
         self._slots = len(instructions) + 1
         self._nbytes = nbytes
-        self._segments: tuple[Segment, ...] = ()
+        self._script: Function | None = None
 
-    def write_scripts(self) -> Generator[None, None, None]:
-        """From now on run as scripts, if all can be written in them.
+    def write_script(self) -> Generator[None, None, None]:
+        """From now on run as a script, if all can be written in one.
 
         On other devices than a CPU operators return at once, and Python waits for nothing.
         """
@@ -95,9 +95,7 @@ class TorchCompiled:
             # Each operator's first run prepares it: one by one these are small steps.
             yield from self.steps(zeros)
             yield
-            with torch.inference_mode():
-                values = self._start(zeros)
-            self._segments = yield from segments(self._instructions, self._outputs, values)
+            self._script = yield from whole(self._instructions, self._outputs, self._image(zeros))
         except (NotScriptable, EngineError, RuntimeError) as reason:
             log.info("runs from Python, operator by operator: %s", _first_line(reason))
 
@@ -113,12 +111,13 @@ class TorchCompiled:
             EngineError: the batch has another shape, or a node fails on it.
         """
         with torch.inference_mode():
-            if self._segments:
+            if self._script is not None:
+                image = self._image(batch)
                 try:
-                    return self._scripted(batch)
+                    return self._script(image)
                 except RuntimeError as error:
                     # The operators one by one do the same, and say which of them cannot.
-                    log.warning("a batch failed as scripts: %s", _first_line(error))
+                    log.warning("a batch failed as a script: %s", _first_line(error))
             values = self._start(batch)
             for instruction in self._instructions:
                 _run(instruction, values)
@@ -133,12 +132,6 @@ class TorchCompiled:
             yield
             with torch.inference_mode():
                 _run(instruction, values)
-        return self._end(values)
-
-    def _scripted(self, batch: torch.Tensor) -> Outputs:
-        values = self._start(batch)
-        for segment in self._segments:
-            segment.apply(values)
         return self._end(values)
 
     def _start(self, batch: torch.Tensor) -> Values:

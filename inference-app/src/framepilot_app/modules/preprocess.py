@@ -33,10 +33,6 @@ class Transform:
         """The point of the frame that this point of the model's input shows. It can lie outside the frame."""
         return x * self.scale_x + self.offset_x, y * self.scale_y + self.offset_y
 
-    def to_model(self, x: float, y: float) -> tuple[float, float]:
-        """The inverse of `to_frame`."""
-        return (x - self.offset_x) / self.scale_x, (y - self.offset_y) / self.scale_y
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:

@@ -1,0 +1,49 @@
+"""Modules on a real device thread and real workers, as the app wires them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+
+from framepilot.contract.desired import Delivery, DesiredModule
+from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.graph import build
+from framepilot_app.modules.inlet import Inlet
+from framepilot_app.modules.line import Line
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
+
+
+class RunningModules:
+    """Those of one service; a context in which they run. They serve when a lane was switched to."""
+
+    def __init__(self, service: str, entries: Sequence[DesiredModule], workers: int = 2) -> None:
+        self.service = service
+        self.workers = Workers(workers)
+        self.device = DeviceThread(
+            torch.device("cpu"),
+            lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
+            lambda late: self.workers.submit(lambda: self.pipeline.items_late(late)),
+        )
+        self.pipeline = Pipeline(self.workers, self.device.wake)
+        self.modules = {entry.name: Module(service, entry, lambda _: None) for entry in entries}
+        self.graph = build(entries, self.modules)
+
+    def __enter__(self) -> Self:
+        self.workers.start()
+        self.device.start()
+        self.device.set_modules(tuple(self.modules.values()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.device.stop()
+        self.workers.stop()
+
+    def inlet(self, line: Line, delivery: Delivery, objective_s: float, window: int) -> Inlet:
+        """Where frames of a stream come in; at most `window` of them are under way."""
+        return Inlet(
+            self.service, "door", delivery, objective_s, line, lambda: self.graph, self.pipeline.start, lambda: window
+        )
