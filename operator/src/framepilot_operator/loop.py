@@ -173,7 +173,7 @@ def _decided(
         document = desired_state(resource, service.uid, planned, previous, observed, extra_sinks(service.key))
     except Exception as error:  # noqa: BLE001 whatever is wrong with one service, the others are served
         return None, None, f"no desired state could be made: {type(error).__name__}: {error}"
-    if same_content(previous, document):
+    if instance is not None and instance.current and same_content(previous, document):
         return planned, None, None
     return planned, WriteDesired(instance.name if instance else service.key, service.key, document), None
 

@@ -127,6 +127,16 @@ async def test_a_pass_with_nothing_to_change_writes_nothing():
     assert cluster.writes == writes
 
 
+async def test_an_instance_whose_workload_is_not_as_declared_is_written_again():
+    cluster = MemoryCluster(declared())
+    await settle(cluster)
+    writes = len(cluster.applied)
+    cluster.instances[SERVICE] = replace(cluster.instances[SERVICE], current=False)
+    await settle(cluster)
+    assert isinstance(cluster.applied[writes], WriteDesired)
+    assert cluster.instances[SERVICE].current
+
+
 async def test_one_service_that_fails_does_not_stop_the_others():
     cluster = MemoryCluster(named("bad"), named("good"))
     cluster.broken = {"cameras/bad"}

@@ -47,7 +47,8 @@ class Instance:
 
     `name` is `<namespace>/<name>`; `service` (`<namespace>/<name>`) and `uid` are those of the service that owns it.
     `observed` is the latest `/status`, taken at `observed_at`; None until the process first answers, and again after it
-    ended. `reason` says why it does not run, or does not answer.
+    ended. `reason` says why it does not run, or does not answer. `current` is False where what it runs in is not what
+    its declaration asks for; giving it a desired state, the same or another, mends that.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Instance:
     running: bool = False
     restarts: int = 0
     reason: str | None = None
+    current: bool = True
 
 
 @dataclass(frozen=True, slots=True)
