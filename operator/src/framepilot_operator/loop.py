@@ -29,7 +29,7 @@ from framepilot_operator.cluster.port import (
 )
 from framepilot_operator.planning.desired import desired_state, pipeline_of, same_content
 from framepilot_operator.planning.measured import profiles_in_force, unrecorded
-from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.status import Facts, service_status
@@ -161,7 +161,7 @@ def statuses(wanted: Wanted, now: float) -> Iterator[ServiceStatus]:
 
 def _decided(
     service: DeclaredService, instance: Instance | None, snapshot: Snapshot, extra_sinks: Sinks
-) -> tuple[InstancePlan | None, WriteDesired | None, str | None]:
+) -> tuple[ServicePlan | None, WriteDesired | None, str | None]:
     """The plan of a service, what to change for it, and why that cannot be said."""
     resource = service.resource
     previous = None if instance is None else instance.desired

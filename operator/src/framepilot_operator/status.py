@@ -18,7 +18,7 @@ from framepilot.resources.meta import Condition, ConditionStatus
 from framepilot.resources.service import InferenceServiceStatus, Module, ModuleStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import DeclaredService, Instance
-from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.planning.plan import ServicePlan
 
 LONGEST_MESSAGE: Final = 4096
 _SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
@@ -33,7 +33,7 @@ class Facts:
     """
 
     service: DeclaredService
-    plan: InstancePlan | None = None
+    plan: ServicePlan | None = None
     instance: Instance | None = None
     pending: bool = False
     problem: str | None = None

@@ -12,7 +12,7 @@ from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, Mod
 from framepilot.contract.observed import ProfilePoint
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.service import InferenceService
-from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import CLEARLY_BETTER, USABLE, plan
 from framepilot_operator.planning.profile import ModuleProfile, from_observed
 from support.resources import service_document
@@ -78,11 +78,11 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(objective, {(KEY, name): draw(curves()) for name in parents}, parents)
 
 
-def planned(case: Case, resource: InferenceService | None = None, previous: Pipeline | None = None) -> InstancePlan:
+def planned(case: Case, resource: InferenceService | None = None, previous: Pipeline | None = None) -> ServicePlan:
     return plan([resource or case.service], case.profiles, {} if previous is None else {KEY: previous})[KEY]
 
 
-def as_pipeline(case: Case, made: InstancePlan) -> Pipeline:
+def as_pipeline(case: Case, made: ServicePlan) -> Pipeline:
     """What an instance is told when a plan is applied."""
     return Pipeline(
         service=KEY,
@@ -114,7 +114,7 @@ def ways(case: Case) -> list[list[str]]:
     return found
 
 
-def cost_ms(case: Case, made: InstancePlan) -> float:
+def cost_ms(case: Case, made: ServicePlan) -> float:
     return sum(
         case.profiles[KEY, module.name].typical.seconds(module.batch.size) * 1000 / module.batch.size
         for module in made.modules
@@ -213,7 +213,7 @@ def face(batching: dict[str, object] | None = None) -> dict[str, object]:
     return {"name": "face", "model": {"name": "centerface", "version": "1"}, "batching": batching or {"max": 32}}
 
 
-def alone(latency: str, points: dict[int, float], previous: Pipeline | None = None) -> InstancePlan:
+def alone(latency: str, points: dict[int, float], previous: Pipeline | None = None) -> ServicePlan:
     case = Case(service([face()], latency), {(KEY, "face"): measured(points)}, {"face": None})
     return planned(case, previous=previous)
 
@@ -263,3 +263,44 @@ def test_many_modules_are_planned_all_the_same():
     made = plan([service(modules, "300ms")], {(KEY, f"m{number}"): curve for number in range(64)}, {})[KEY]
     assert made.feasible
     assert any(module.batch.size > 1 for module in made.modules)
+
+
+def named(case: Case, name: str) -> Case:
+    """The same under another name, `cameras/<name>`."""
+    metadata = case.service.metadata.model_copy(update={"name": name})
+    renamed = case.service.model_copy(update={"metadata": metadata})
+    return Case(renamed, {(renamed.key, module): each for (_, module), each in case.profiles.items()}, case.parents)
+
+
+@given(cases(), cases())
+def test_services_that_share_an_instance_share_its_cycle_and_each_objective_holds_or_is_said_not_to(
+    one: Case, other: Case
+) -> None:
+    members = [named(one, "one"), named(other, "other")]
+    profiles = members[0].profiles | members[1].profiles
+    made = plan([each.service for each in members], profiles, {})
+    cycle_ms = sum(
+        profiles[key, module.name].tail.seconds(module.batch.size) * 1000
+        for key, each in made.items()
+        for module in each.modules
+    )
+    for member in members:
+        own = made[member.service.key]
+        batch = {module.name: module.batch for module in own.modules}
+        worst_ms = max(sum(batch[name].max_wait_ms + cycle_ms for name in way) for way in ways(member))
+        assert own.worst_case_ms is not None
+        assert math.isclose(own.worst_case_ms, worst_ms)
+        assert own.feasible == (own.needed_ms is None)
+        if own.feasible:
+            assert worst_ms <= USABLE * own.objective_ms + 1e-6
+    alone_feasible = [planned(each).feasible for each in (one, other)]
+    for together, by_itself in zip(made.values(), alone_feasible, strict=True):
+        assert by_itself or not together.feasible
+
+
+def test_a_service_that_shares_waits_for_the_others_profiles_and_says_whose():
+    one = named(Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 20})}, {"face": None}), "one")
+    new = service([face()], "1s")
+    made = plan([one.service, new], one.profiles, {})
+    assert made["cameras/one"].reason == f"no profile yet of face of {KEY}"
+    assert made[KEY].reason == "no profile yet of face"

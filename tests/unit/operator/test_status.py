@@ -8,7 +8,7 @@ from framepilot.resources.meta import Condition
 from framepilot.resources.service import InferenceServiceStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import Instance
-from framepilot_operator.planning.plan import InstancePlan
+from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.status import Facts, service_status
 from support.snapshots import SERVICE, declared, desired, module, observed, rollout
 
@@ -23,7 +23,7 @@ def facts(*modules: ObservedModule, version: str = "1", generation: int = 1) -> 
         observed=observed(generation, modules=modules),
         running=True,
     )
-    plan = InstancePlan(SERVICE, 200, (), "planned", worst_case_ms=100, feasible=True)
+    plan = ServicePlan(SERVICE, 200, (), "planned", worst_case_ms=100, feasible=True)
     return Facts(declared(version=version), plan, instance)
 
 
@@ -90,7 +90,7 @@ def test_a_module_that_serves_nothing_is_not_ready():
 
 def test_an_objective_that_no_plan_holds_says_what_could_be_held():
     found = facts(module())
-    found = replace(found, plan=InstancePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3))
+    found = replace(found, plan=ServicePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3))
     assert said(found, "Feasible") == ("False", "ObjectiveTooShort")
     assert "about 520 ms" in condition(found, "Feasible").message
 

@@ -21,7 +21,7 @@ from framepilot.contract.desired import (
 from framepilot.contract.observed import ObservedModule, ObservedState
 from framepilot.resources.service import InferenceService, ModelVersion, Module, Sink, Stream
 from framepilot.rollouts.state import RolloutState
-from framepilot_operator.planning.plan import InstancePlan, ModulePlan
+from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 
 UNASSIGNED_GENERATION = 1
 """What a document says until the cluster that stores it assigns the real generation."""
@@ -30,7 +30,7 @@ UNASSIGNED_GENERATION = 1
 def desired_state(
     service: InferenceService,
     uid: str,
-    plan: InstancePlan,
+    plan: ServicePlan,
     previous: DesiredState | None,
     observed: ObservedState | None,
     probes: tuple[DesiredSink, ...] = (),

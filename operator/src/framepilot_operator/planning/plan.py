@@ -1,4 +1,4 @@
-"""A plan: what every module of an instance shall run, and why."""
+"""A plan: what every module of a service shall run in its instance, and why."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ModulePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class InstancePlan:
-    """What one instance shall run, and why.
+class ServicePlan:
+    """What one service shall run in its instance, and why.
 
     `worst_case_ms` and `feasible` are None until every module is measured; `needed_ms` is the shortest objective that
     could be held, where the declared one cannot.

@@ -1,13 +1,14 @@
-"""Chooses the batch size, the wait and the budget of every module of a service, so that its objective holds.
+"""Chooses the batch size, the wait and the budget of every module of an instance, so that objectives hold.
 
-First planner: one instance for a service, all of its modules on one device, which runs one batch at a time and serves
-modules in turn. An item then waits at each module at most its `max_wait` for its batch and one cycle (one batch of
-every module, its own the last of them), so the worst case of a way through the pipeline is
+First planner: all services of one instance, all of their modules on one device, which runs one batch at a time and
+serves modules in turn. An item then waits at each module at most its `max_wait` for its batch and one cycle (one batch
+of every module, its own the last of them), so the worst case of a way through a pipeline is
 
     sum over its modules of (max_wait + cycle)  <=  USABLE * objective
 
-as long as the device keeps up and an item's batch has room for it. Among the plans that hold this bound the cheapest in
-device time is taken. What runs is kept unless another plan is clearly better, so that noise in a profile moves nothing.
+as long as the device keeps up and an item's batch has room for it. Among the plans that hold this bound for every
+service the cheapest in device time is taken. What runs is kept unless another plan is clearly better, so that noise in
+a profile moves nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from framepilot.resources.service import InferenceService
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.budgets import Node, paths, split
 from framepilot_operator.planning.frontier import Choices, Point, cheapest, frontier, point
-from framepilot_operator.planning.plan import InstancePlan, ModulePlan
+from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.profile import ModuleProfile
 
 USABLE: Final = 0.8
@@ -51,29 +52,81 @@ class _Module:
         return (self.smallest, *allowed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """One of the services on the device; `previous` is what its instance was told of it last."""
+
+    key: str
+    objective_ms: float
+    modules: tuple[_Module, ...]
+    previous: Pipeline | None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(module.node for module in self.modules)
+
+    @property
+    def depth(self) -> int:
+        """How many modules stand on the longest way."""
+        return max(len(path) for path in paths(self.nodes))
+
+    @property
+    def longest_cycle_ms(self) -> float:
+        """The longest cycle with which the objective holds."""
+        return USABLE * self.objective_ms / self.depth
+
+    @property
+    def told(self) -> dict[str, Batch]:
+        return {} if self.previous is None else {module.name: module.batch for module in self.previous.modules}
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A service's part of what was chosen for all: its modules' choices and sizes, and the cycle of all."""
+
+    service: _Service
+    choices: tuple[Choices, ...]
+    sizes: tuple[int, ...]
+    cycle_ms: float
+
+
 def plan(
     services: Sequence[InferenceService],
     profiles: Mapping[tuple[str, str], ModuleProfile],
     previous: Mapping[str, Pipeline],
-) -> dict[str, InstancePlan]:
-    """One instance for each service.
+) -> dict[str, ServicePlan]:
+    """What each service of one instance shall run there.
 
     Args:
-        services: what is declared.
-        profiles: by (service, module): of the version that serves, on the device of its instance.
-        previous: by service: what its instance was told last.
+        services: those that share the instance.
+        profiles: by (service, module): of the version that serves, on the device of the instance.
+        previous: by service: what the instance was told last.
     """
-    return {
-        service.key: _planned(
-            service,
-            [
-                _module(service, position, profiles.get((service.key, module.name)))
-                for position, module in enumerate(service.spec.modules)
-            ],
-            previous.get(service.key),
-        )
-        for service in services
-    }
+    members = [_service(service, profiles, previous.get(service.key)) for service in services]
+    unmeasured = [
+        (member.key, module.node.name) for member in members for module in member.modules if not module.profile
+    ]
+    if unmeasured:
+        return {member.key: _unmeasured(member, unmeasured) for member in members}
+    choices = tuple(
+        Choices(module.profile, module.sizes(module.profile))
+        for member in members
+        for module in member.modules
+        if module.profile is not None
+    )
+    points = frontier(choices)
+    longest_cycle_ms = min(member.longest_cycle_ms for member in members)
+    best = cheapest(points, longest_cycle_ms)
+    running = _running(members, choices)
+    if best is None:
+        chosen, reason = points[0], "the shortest cycle there is, as another service of the instance needs it"
+    elif (
+        running is not None and running.cycle_ms <= longest_cycle_ms and best.cost_ms > CLEARLY_BETTER * running.cost_ms
+    ):
+        chosen, reason = running, "what runs is good enough"
+    else:
+        chosen, reason = best, "the least device time for an item that holds the objective"
+    return {part.service.key: _planned(part, reason) for part in _parts(members, choices, chosen)}
 
 
 def worst_case_ms(nodes: Sequence[Node], waits_ms: Mapping[str, float], cycle_ms: float) -> float:
@@ -81,119 +134,93 @@ def worst_case_ms(nodes: Sequence[Node], waits_ms: Mapping[str, float], cycle_ms
     return max(sum(waits_ms[name] + cycle_ms for name in path) for path in paths(nodes))
 
 
-def _module(service: InferenceService, position: int, profile: ModuleProfile | None) -> _Module:
-    module = service.spec.modules[position]
-    batching = service.spec.batching_of(module)
-    smallest, largest = batching.bounds
-    node = Node(module.name, module.inputs[0] if module.inputs else None)
-    return _Module(node, smallest, largest, max(largest, batching.max), profile)
+def _service(
+    service: InferenceService, profiles: Mapping[tuple[str, str], ModuleProfile], previous: Pipeline | None
+) -> _Service:
+    modules = []
+    for module in service.spec.modules:
+        batching = service.spec.batching_of(module)
+        smallest, largest = batching.bounds
+        node = Node(module.name, module.inputs[0] if module.inputs else None)
+        profile = profiles.get((service.key, module.name))
+        modules.append(_Module(node, smallest, largest, max(largest, batching.max), profile))
+    return _Service(service.key, service.spec.objective.latency_ms, tuple(modules), previous)
 
 
-def _planned(service: InferenceService, modules: Sequence[_Module], previous: Pipeline | None) -> InstancePlan:
-    objective_ms = service.spec.objective.latency_ms
-    unmeasured = [module.node.name for module in modules if module.profile is None]
-    if unmeasured:
-        return _unmeasured(service.key, objective_ms, modules, previous, unmeasured)
-    choices = tuple(
-        Choices(module.profile, module.sizes(module.profile)) for module in modules if module.profile is not None
-    )
-    depth = max(len(path) for path in paths([module.node for module in modules]))
-    longest_cycle_ms = USABLE * objective_ms / depth
-    points = frontier(choices)
-    best = cheapest(points, longest_cycle_ms)
-    if best is None:
-        return _infeasible(service.key, objective_ms, modules, choices, points[0], depth)
-    running = _running(modules, choices, previous)
-    if running is not None and running.cycle_ms <= longest_cycle_ms and best.cost_ms > CLEARLY_BETTER * running.cost_ms:
-        return _feasible(service.key, objective_ms, modules, choices, running, previous, "what runs is good enough")
-    reason = "the least device time for an item that holds the objective"
-    return _feasible(service.key, objective_ms, modules, choices, best, previous, reason)
+def _parts(members: Sequence[_Service], choices: Sequence[Choices], chosen: Point) -> list[_Chosen]:
+    parts, start = [], 0
+    for member in members:
+        end = start + len(member.modules)
+        parts.append(_Chosen(member, tuple(choices[start:end]), chosen.sizes[start:end], chosen.cycle_ms))
+        start = end
+    return parts
 
 
-def _unmeasured(
-    service: str,
-    objective_ms: float,
-    modules: Sequence[_Module],
-    previous: Pipeline | None,
-    unmeasured: Sequence[str],
-) -> InstancePlan:
+def _planned(chosen: _Chosen, reason: str) -> ServicePlan:
+    if chosen.cycle_ms > chosen.service.longest_cycle_ms:
+        return _infeasible(chosen)
+    return _feasible(chosen, reason)
+
+
+def _unmeasured(service: _Service, unmeasured: Sequence[tuple[str, str]]) -> ServicePlan:
     """Go on with what runs, start what is new at its smallest size: running it is what measures it."""
-    told = _told(previous)
+    told = service.told
     sizes: list[int] = []
     waits_ms: dict[str, float] = {}
-    for module in modules:
+    for module in service.modules:
         before = told.get(module.node.name)
         admissible = before is not None and module.smallest <= before.size <= module.largest
         sizes.append(before.size if before is not None and admissible else module.smallest)
         waits_ms[module.node.name] = before.max_wait_ms if before is not None and admissible else 0
-    budgets_ms = _kept_budgets(modules, previous, objective_ms) or _split(
-        modules, dict.fromkeys(waits_ms, 1.0), objective_ms
-    )
+    budgets_ms = _kept_budgets(service) or _split(service, dict.fromkeys(waits_ms, 1.0))
     reasons = [
         "fixed" if module.fixed else "not measured yet" if module.profile is None else "waits for the others' profiles"
-        for module in modules
+        for module in service.modules
     ]
-    return InstancePlan(
-        service=service,
-        objective_ms=objective_ms,
-        modules=_module_plans(modules, sizes, waits_ms, budgets_ms, reasons),
-        reason=f"no profile yet of {', '.join(unmeasured)}",
+    missing = [name if key == service.key else f"{name} of {key}" for key, name in unmeasured]
+    return ServicePlan(
+        service=service.key,
+        objective_ms=service.objective_ms,
+        modules=_module_plans(service.modules, sizes, waits_ms, budgets_ms, reasons),
+        reason=f"no profile yet of {', '.join(missing)}",
     )
 
 
-def _infeasible(
-    service: str,
-    objective_ms: float,
-    modules: Sequence[_Module],
-    choices: Sequence[Choices],
-    fastest: Point,
-    depth: int,
-) -> InstancePlan:
-    waits_ms = dict.fromkeys((module.node.name for module in modules), 0.0)
-    worst_ms = worst_case_ms([module.node for module in modules], waits_ms, fastest.cycle_ms)
-    needed_ms = depth * fastest.cycle_ms / USABLE
-    reasons = ["fixed" if module.fixed else "the shortest cycle there is" for module in modules]
-    return InstancePlan(
-        service=service,
-        objective_ms=objective_ms,
-        modules=_module_plans(
-            modules, fastest.sizes, waits_ms, _weighed(modules, choices, fastest, waits_ms, objective_ms), reasons
-        ),
+def _infeasible(chosen: _Chosen) -> ServicePlan:
+    service = chosen.service
+    waits_ms = dict.fromkeys((node.name for node in service.nodes), 0.0)
+    reasons = ["fixed" if module.fixed else "the shortest cycle there is" for module in service.modules]
+    return ServicePlan(
+        service=service.key,
+        objective_ms=service.objective_ms,
+        modules=_module_plans(service.modules, chosen.sizes, waits_ms, _weighed(chosen, waits_ms), reasons),
         reason="no batch sizes hold the objective, so the fastest ones run",
-        worst_case_ms=worst_ms,
+        worst_case_ms=worst_case_ms(service.nodes, waits_ms, chosen.cycle_ms),
         feasible=False,
-        needed_ms=needed_ms,
+        needed_ms=service.depth * chosen.cycle_ms / USABLE,
     )
 
 
-def _feasible(
-    service: str,
-    objective_ms: float,
-    modules: Sequence[_Module],
-    choices: Sequence[Choices],
-    chosen: Point,
-    previous: Pipeline | None,
-    reason: str,
-) -> InstancePlan:
-    nodes = [module.node for module in modules]
-    told = _told(previous)
+def _feasible(chosen: _Chosen, reason: str) -> ServicePlan:
+    service, nodes = chosen.service, chosen.service.nodes
+    told = service.told
     same_sizes = [told[node.name].size if node.name in told else None for node in nodes] == list(chosen.sizes)
-    kept_budgets_ms = _kept_budgets(modules, previous, objective_ms) if same_sizes else None
+    kept_budgets_ms = _kept_budgets(service) if same_sizes else None
     waits_ms = {node.name: told[node.name].max_wait_ms for node in nodes} if kept_budgets_ms else {}
-    if kept_budgets_ms is None or worst_case_ms(nodes, waits_ms, chosen.cycle_ms) > USABLE * objective_ms:
-        waits_ms = _waits(nodes, choices, chosen, objective_ms)
+    if kept_budgets_ms is None or worst_case_ms(nodes, waits_ms, chosen.cycle_ms) > USABLE * service.objective_ms:
+        waits_ms = _waits(chosen)
         kept_budgets_ms = None
-    return InstancePlan(
-        service=service,
-        objective_ms=objective_ms,
+    return ServicePlan(
+        service=service.key,
+        objective_ms=service.objective_ms,
         modules=_module_plans(
-            modules,
+            service.modules,
             chosen.sizes,
             waits_ms,
-            kept_budgets_ms or _weighed(modules, choices, chosen, waits_ms, objective_ms),
+            kept_budgets_ms or _weighed(chosen, waits_ms),
             [
                 _reason(module, choice, size)
-                for module, choice, size in zip(modules, choices, chosen.sizes, strict=True)
+                for module, choice, size in zip(service.modules, chosen.choices, chosen.sizes, strict=True)
             ],
         ),
         reason=reason,
@@ -202,64 +229,56 @@ def _feasible(
     )
 
 
-def _running(modules: Sequence[_Module], choices: Sequence[Choices], previous: Pipeline | None) -> Point | None:
+def _running(services: Sequence[_Service], choices: Sequence[Choices]) -> Point | None:
     """The sizes that run, with those that are fixed now; None if they are not to be chosen from any more."""
-    told = _told(previous)
     sizes: list[int] = []
-    for module, choice in zip(modules, choices, strict=True):
-        before = told.get(module.node.name)
-        size = module.smallest if module.fixed else before.size if before is not None else 0
-        if size not in choice.sizes:
-            return None
-        sizes.append(size)
-    return point(choices, sizes) if told else None
+    for service in services:
+        told = service.told
+        for module in service.modules:
+            before = told.get(module.node.name)
+            sizes.append(module.smallest if module.fixed else before.size if before is not None else 0)
+    if any(size not in choice.sizes for size, choice in zip(sizes, choices, strict=True)):
+        return None
+    return point(choices, sizes) if all(service.told for service in services) else None
 
 
-def _waits(nodes: Sequence[Node], choices: Sequence[Choices], chosen: Point, objective_ms: float) -> dict[str, float]:
+def _waits(chosen: _Chosen) -> dict[str, float]:
     """How long each module may wait for a batch to fill: what the objective leaves, at most the batch's own time.
 
     While a device is busy its batches fill by themselves; waiting for longer than a batch takes would leave it idle for
     longer than a larger batch can save.
     """
-    depth = max(len(path) for path in paths(nodes))
-    slack_ms = max(0.0, USABLE * objective_ms / depth - chosen.cycle_ms)
+    slack_ms = max(0.0, chosen.service.longest_cycle_ms - chosen.cycle_ms)
     return {
         node.name: 0.0 if size == 1 else _floor(min(slack_ms, choice.profile.tail_ms(size)), 10)
-        for node, choice, size in zip(nodes, choices, chosen.sizes, strict=True)
+        for node, choice, size in zip(chosen.service.nodes, chosen.choices, chosen.sizes, strict=True)
     }
 
 
-def _weighed(
-    modules: Sequence[_Module],
-    choices: Sequence[Choices],
-    chosen: Point,
-    waits_ms: Mapping[str, float],
-    objective_ms: float,
-) -> dict[str, float]:
+def _weighed(chosen: _Chosen, waits_ms: Mapping[str, float]) -> dict[str, float]:
     """Budgets in proportion to what each module adds to the worst case."""
     weights = {
-        module.node.name: waits_ms[module.node.name] + choice.profile.tail_ms(size)
-        for module, choice, size in zip(modules, choices, chosen.sizes, strict=True)
+        node.name: waits_ms[node.name] + choice.profile.tail_ms(size)
+        for node, choice, size in zip(chosen.service.nodes, chosen.choices, chosen.sizes, strict=True)
     }
     heaviest = max(weights.values())
     # A profile may say 0 ms; every module needs some budget all the same.
-    return _split(modules, {name: max(weight, heaviest / 1000, 1e-6) for name, weight in weights.items()}, objective_ms)
+    return _split(chosen.service, {name: max(weight, heaviest / 1000, 1e-6) for name, weight in weights.items()})
 
 
-def _split(modules: Sequence[_Module], weights: Mapping[str, float], objective_ms: float) -> dict[str, float]:
-    budgets_ms = split([module.node for module in modules], weights, objective_ms)
+def _split(service: _Service, weights: Mapping[str, float]) -> dict[str, float]:
+    budgets_ms = split(service.nodes, weights, service.objective_ms)
     # Rounded down, so that rounding cannot bring a path above the objective.
     return {name: _floor(budget_ms, 1000) or budget_ms for name, budget_ms in budgets_ms.items()}
 
 
-def _kept_budgets(
-    modules: Sequence[_Module], previous: Pipeline | None, objective_ms: float
-) -> dict[str, float] | None:
+def _kept_budgets(service: _Service) -> dict[str, float] | None:
     """The budgets that are in force, if they are of this pipeline and this objective."""
-    if previous is None or previous.objective_ms != objective_ms:
+    previous = service.previous
+    if previous is None or previous.objective_ms != service.objective_ms:
         return None
     before = [(module.name, module.inputs) for module in previous.modules]
-    now = [(node.name, () if node.parent is None else (node.parent,)) for node in (module.node for module in modules)]
+    now = [(node.name, () if node.parent is None else (node.parent,)) for node in service.nodes]
     return {module.name: module.budget_ms for module in previous.modules} if before == now else None
 
 
@@ -279,10 +298,6 @@ def _module_plans(
         )
         for module, size, reason in zip(modules, sizes, reasons, strict=True)
     )
-
-
-def _told(previous: Pipeline | None) -> dict[str, Batch]:
-    return {} if previous is None else {module.name: module.batch for module in previous.modules}
 
 
 def _reason(module: _Module, choice: Choices, size: int) -> str:
