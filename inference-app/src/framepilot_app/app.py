@@ -47,10 +47,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The command line. `parent` is a process whose end is this one's end, too; None: none."""
+    """The command line. `parent` is a process whose end is this one's end, too; None: none.
+
+    `models_cache` is a folder of models that several processes share; None: models are in `cache`.
+    """
 
     desired: Path
     cache: Path
+    models_cache: Path | None
     host: str
     port: int
     device: str
@@ -76,7 +80,7 @@ class App:
             pipeline=Pipeline(workers, device.wake),
             device=device,
             hub=Hub(),
-            store=ModelStore(options.cache),
+            store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
         )
@@ -152,6 +156,7 @@ class App:
 
     async def _drain(self) -> None:
         log.info("stopping; delivering what is in flight")
+        self._machinery.store.close()
         try:
             await asyncio.wait_for(self._controller.close(), DRAIN_S)
         except TimeoutError:

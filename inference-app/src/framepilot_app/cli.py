@@ -24,6 +24,13 @@ def run(
             help="HOST:PORT of /healthz /readyz /status /metrics; port 0 takes a free one, written to CACHE/listen."
         ),
     ] = "127.0.0.1:8080",
+    models_cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FRAMEPILOT_MODELS_CACHE",
+            help="Folder for models that all processes on this machine share; without it they are in CACHE.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto: the first GPU if there is one.")] = "auto",
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
@@ -39,6 +46,7 @@ def run(
         Options(
             desired=desired,
             cache=cache,
+            models_cache=models_cache,
             host=host.strip("[]"),
             port=int(port),
             device=_device(device),

@@ -103,10 +103,10 @@ def test_the_reference_must_name_what_is_there(store: ModelStore, folder: Path) 
 
 
 @pytest.mark.parametrize(
-    "uri", ["https://host/tiny/1", "file://host/tiny/1", "/models/tiny/1", "file:///tiny/1?x=y", ""]
+    "uri", ["s3://host/tiny/1", "https:///tiny/1", "file://host/tiny/1", "/models/tiny/1", "file:///tiny/1?x=y", ""]
 )
-def test_a_uri_that_is_not_a_file_is_refused(store: ModelStore, uri: str) -> None:
-    with pytest.raises(ModelError, match="is not of the form file:///store/tiny/1"):
+def test_a_uri_that_there_is_no_source_for_is_refused(store: ModelStore, uri: str) -> None:
+    with pytest.raises(ModelError, match="is not of the form file:///store/tiny/1 or https://host/store/tiny/1"):
         store.fetch(ModelRef(name="tiny", version="1", uri=uri))
 
 
@@ -191,3 +191,22 @@ def test_a_full_disk_is_said_and_nothing_is_left(full_disk: Path, folder: Path) 
     assert cached(full_disk) == set()
     filler.unlink()
     assert store.fetch(ref(folder)).spec.name == "tiny"
+    # What is held keeps the file system busy.
+    store.close()
+
+
+def test_on_a_full_disk_what_nobody_uses_makes_room(full_disk: Path, folder: Path) -> None:
+    other = write_tiny_model(folder.parents[1], "2", gain=2)
+    earlier = ModelStore(full_disk)
+    unused = earlier.fetch(ref(folder)).sha256
+    filler = full_disk / "filler"
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        filler.write_bytes(bytes(1 << 20))
+    store = ModelStore(full_disk)
+    with pytest.raises(ModelError, match="no space left in the cache"):
+        store.fetch(ref(other, version="2"))
+    assert cached(full_disk) == {unused}
+    earlier.close()
+    assert store.fetch(ref(other, version="2")).spec.version == "2"
+    assert unused not in cached(full_disk)
+    store.close()

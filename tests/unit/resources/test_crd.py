@@ -6,17 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from ruamel.yaml import YAML
 
 from framepilot.resources.crd import DEFINITIONS, Definition, custom_resource_definition, open_api_schema
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
 from framepilot.resources.service import InferenceService
+from support.invalid_services import valid_service
 from support.resources import profile_document, service_document
 
 CRDS = Path(__file__).parents[3] / "crds"
@@ -26,10 +27,11 @@ ALLOWED = {
     "string": {"enum", "format", "minLength", "maxLength"},
     "integer": {"minimum", "maximum"},
     "boolean": set(),
-    "object": {"properties", "required"},
+    "object": {"properties", "required", "additionalProperties", "maxProperties"},
+    "int or string": {"x-kubernetes-int-or-string", "maxLength"},
     "array": {"items", "minItems", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"},
 }
-NODES = {InferenceService: 40, ModelProfile: 10}
+NODES = {InferenceService: 90, ModelProfile: 10}
 
 each_definition = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.plural)
 
@@ -38,13 +40,16 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         yield from nodes(child, f"{path}.{name}")
-    if "items" in schema:
-        yield from nodes(schema["items"], f"{path}[]")
+    for keyword, suffix in (("items", "[]"), ("additionalProperties", "{}")):
+        if keyword in schema:
+            yield from nodes(schema[keyword], f"{path}{suffix}")
 
 
 def structural_problems(path: str, node: dict[str, Any]) -> list[str]:
     """What the API server would refuse in one node of a schema, or what it could not bound the cost of a rule by."""
-    kind = node.get("type")
+    kind = "int or string" if node.get("x-kubernetes-int-or-string") is True else node.get("type")
+    if kind == "int or string" and ("type" in node or "maxLength" not in node):
+        return [f"{path}: an int-or-string has no type, and a maxLength"]
     if kind not in ALLOWED:
         return [f"{path}: type {kind!r}"]
     problems = [
@@ -61,6 +66,7 @@ def structural_problems(path: str, node: dict[str, Any]) -> list[str]:
         problems += list_problems(path, node)
     if kind == "object":
         problems += [f"{path}: {name} is required and not there" for name in unknown_required(node)]
+        problems += map_problems(path, node)
     if "default" in node:
         problems += [f"{path}: default: {e.message}" for e in Draft202012Validator(node).iter_errors(node["default"])]
     return problems + rule_problems(path, node)
@@ -74,8 +80,18 @@ def list_problems(path: str, node: dict[str, Any]) -> list[str]:
             keys = node["x-kubernetes-list-map-keys"]
             scalars = [key for key in keys if node["items"]["properties"][key]["type"] in {"string", "integer"}]
             return [] if set(scalars) == set(keys) <= set(node["items"]["required"]) else [f"{path}: keys {keys}"]
+        case "atomic":
+            return []
         case other:
             return [f"{path}: list type {other!r}"]
+
+
+def map_problems(path: str, node: dict[str, Any]) -> list[str]:
+    if "additionalProperties" not in node:
+        return []
+    bounded = "maxProperties" in node and any("self.all(key, size(key) <= " in rule["rule"] for rule in node[RULES])
+    both = [f"{path}: properties beside additionalProperties"] if "properties" in node else []
+    return both if bounded else [*both, f"{path}: no maxProperties, or keys of any form"]
 
 
 def unknown_required(node: dict[str, Any]) -> set[str]:
@@ -108,7 +124,7 @@ def test_the_schema_is_structural_and_bounds_everything(definition: Definition) 
 @each_definition
 def test_the_schema_holds_plain_json_without_references_nulls_and_floats(definition: Definition) -> None:
     text = json.dumps(custom_resource_definition(definition), allow_nan=False)
-    for word in ('"$ref"', '"anyOf"', '"$defs"', '"title"', '"number"', '"pattern"', "null", "additionalProperties"):
+    for word in ('"$ref"', '"anyOf"', '"$defs"', '"title"', '"number"', '"pattern"', "null", "propertyNames"):
         assert word not in text
 
 
@@ -150,6 +166,36 @@ def test_what_the_types_accept_and_write_the_schema_accepts(document: dict[str, 
     check.validate(parsed.model_dump(mode="json", exclude_none=True))
 
 
+def test_a_service_that_uses_all_of_template_fits_the_schema() -> None:
+    parsed = parse_resource(valid_service(), "sample")
+    validator(InferenceService).validate(valid_service())
+    validator(InferenceService).validate(parsed.model_dump(mode="json", exclude_none=True))
+
+
+def test_a_map_of_anything_is_refused() -> None:
+    class Loose(BaseModel):
+        spec: dict[str, Any]
+
+    with pytest.raises(TypeError, match="an object here, got True"):
+        open_api_schema(_resource(Loose))
+
+
+def test_a_map_whose_keys_have_a_form_that_no_rule_says_is_refused() -> None:
+    class Loose(BaseModel):
+        spec: dict[Annotated[str, Field(min_length=1)], int]
+
+    with pytest.raises(ValueError, match="the keys of a map have a form"):
+        open_api_schema(_resource(Loose))
+
+
+def _resource(spec: type[BaseModel]) -> type[BaseModel]:
+    class Resource(spec):  # type: ignore[misc, valid-type]
+        api_version: str
+        kind: str
+
+    return Resource
+
+
 def test_a_full_status_fits_the_schema() -> None:
     condition = {
         "type": "Ready",
@@ -184,6 +230,10 @@ def test_a_full_status_fits_the_schema() -> None:
         lambda spec: spec["sinks"][0].update(type="mqtt"),
         lambda spec: spec.update(batching={"mode": "auto"}),
         lambda spec: spec["objective"].update(latency="2" * 17),
+        lambda spec: spec.update(template={"nodeSelector": {f"l{number}": "x" for number in range(17)}}),
+        lambda spec: spec.update(template={"nodeSelector": {"zone": 1}}),
+        lambda spec: spec.update(template={"tolerations": [{"operator": "exists"}]}),
+        lambda spec: spec.update(template={"env": [{"name": f"E{number}"} for number in range(33)]}),
     ],
 )
 def test_the_schema_refuses_what_the_types_refuse(spoil: Callable[[dict[str, Any]], object]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
 from framepilot.resources.service import BatchingMode, InferenceService
 from framepilot.resources.text import Name, Version
-from framepilot.resources.uris import absolute
+from framepilot.resources.uris import StoreUri, absolute
 from support.resources import profile_document, service_document
 
 
@@ -72,10 +73,22 @@ def test_quantities_are_numbers_in_python() -> None:
     assert [(point.p50_ms, point.p99_ms) for point in profile.spec.points] == [(12.5, 15), (80, 100)]
 
 
-@pytest.mark.parametrize("store", ["file:///models", "file:///models/"])
+@pytest.mark.parametrize("store", ["file:///models", "https://models.site:8443/a", "http://10.0.0.7"])
 def test_a_model_is_found_by_name_and_version(store: str) -> None:
-    spec = service(models={"store": store}).spec
-    assert spec.models.uri_of(spec.modules[0].model) == "file:///models/centerface/1"
+    for written in (store, f"{store}/"):
+        spec = service(models={"store": written}).spec
+        assert spec.models.uri_of(spec.modules[0].model) == f"{store}/centerface/1"
+
+
+@given(st.text(st.sampled_from("aZ0.-_:@/?#%[] \n"), max_size=20))
+def test_no_store_has_a_user_name_or_a_query_or_lacks_a_host(rest: str) -> None:
+    store = f"https://{rest}"
+    if not _accepted(TypeAdapter(StoreUri), store):
+        return
+    parts = urlsplit(store)
+    assert (parts.username, parts.password, parts.query, parts.fragment) == (None, None, "", "")
+    assert parts.hostname
+    assert absolute(store, PurePosixPath("/home/me")) == store
 
 
 @pytest.mark.parametrize(

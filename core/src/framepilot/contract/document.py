@@ -57,6 +57,9 @@ def _sentence(problem: ErrorDetails) -> str:
 def _path(location: tuple[str | int, ...]) -> str:
     path = ""
     for part in location:
+        # pydantic's word for a key of a map; which one it is stands before it.
+        if part == "[key]":
+            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
 

@@ -22,10 +22,11 @@ JsonObject = dict[str, JsonValue]
 
 _ORDER: Final = (
     "description", "type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "required",
-    "properties", "minItems", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "items", RULES,
+    "properties", "maxProperties", "additionalProperties", "minItems", "maxItems", "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys", "items", "x-kubernetes-int-or-string", RULES,
 )  # fmt: skip
 """The keywords that a CRD here may have, in the order in which they are written."""
-_DROPPED: Final = frozenset({"title", "additionalProperties"})
+_DROPPED: Final = frozenset({"title"})
 _NAME_RULE: Final[JsonObject] = {
     "rule": "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",
     "message": "metadata.name must have at most 63 characters and no dot; instances are named after it",
@@ -146,13 +147,14 @@ def open_api_schema(resource: type[BaseModel]) -> JsonObject:
 def _structural(schema: Mapping[str, JsonValue], definitions: Mapping[str, JsonValue]) -> JsonObject:
     """One node of a structural schema: references put in, `X or null` as an X that may be absent."""
     result: JsonObject = {}
-    for keyword, value in _resolved(schema, definitions).items():
-        if keyword in _DROPPED:
+    for keyword, value in _with_rules_of_keys(_resolved(schema, definitions)).items():
+        # Of unknown fields a CRD says nothing: the API server refuses or prunes them by itself.
+        if keyword in _DROPPED or (keyword == "additionalProperties" and value is False):
             continue
         if keyword == "properties":
             properties = _object(value)
             result[keyword] = {name: _structural(_object(node), definitions) for name, node in properties.items()}
-        elif keyword == "items":
+        elif keyword in {"items", "additionalProperties"}:
             result[keyword] = _structural(_object(value), definitions)
         elif keyword == "default":
             default = _without_empty(value)
@@ -182,10 +184,34 @@ def _resolved(schema: Mapping[str, JsonValue], definitions: Mapping[str, JsonVal
     return _resolved(types[0], definitions) | own
 
 
+def _with_rules_of_keys(schema: JsonObject) -> JsonObject:
+    """The schema with the form of a map's keys as rules of the map: a CRD has no other place for it."""
+    names = schema.get("propertyNames")
+    if names is None:
+        return schema
+    form = _object(names)
+    if form.keys() != {"maxLength", RULES}:
+        raise ValueError(f"the keys of a map have a form and nothing else, got {form}")
+    longest, found = form["maxLength"], schema.get(RULES, [])
+    of_map: list[JsonValue] = [*found] if isinstance(found, list) else []
+    of_keys = form[RULES]
+    for rule in of_keys if isinstance(of_keys, list) else []:
+        each = _object(rule)
+        of_key = str(each["rule"]).replace("self.", "key.", 1)
+        of_map.append(
+            {
+                "message": f"every key {each['message']}",
+                "rule": f"self.all(key, size(key) <= {longest} && {of_key})",
+            }
+        )
+    return {keyword: value for keyword, value in schema.items() if keyword != "propertyNames"} | {RULES: of_map}
+
+
 def _without_empty(value: JsonValue) -> JsonValue:
-    """A default without what stands for 'absent' in Python: null and the empty list."""
+    """A default without what stands for 'absent' in Python: null, the empty list and the empty map."""
     if isinstance(value, dict):
-        return {key: _without_empty(entry) for key, entry in value.items() if entry not in (None, [])}
+        filled = {key: _without_empty(entry) for key, entry in value.items()}
+        return {key: entry for key, entry in filled.items() if entry not in (None, [], {})}
     return value
 
 

@@ -1,15 +1,29 @@
-"""Durations and percents: text in a resource (`200ms`, `60%`), numbers in Python. There are no floats in the API.
+"""Durations, percents and amounts: text in a resource (`200ms`, `60%`, `4Gi`), numbers in Python; no floats in the API.
 
-A duration is one number above 0 and one unit, a form that CEL's `duration()` reads as well.
+A duration is one number above 0 and one unit, a form that CEL's `duration()` reads as well. An amount is a quantity of
+Kubernetes that is not negative; as everywhere in Kubernetes, a whole number may be written without quotes (`cpu: 2`).
+https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final
 
-from framepilot.resources.text import Form
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
+from framepilot.resources.text import Form, rules
+
+_UNITS: Final = {
+    **{
+        unit: Decimal(10) ** exponent
+        for unit, exponent in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)
+    },
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
+}
 _MS_OF: Final = {"ms": Decimal(1), "s": Decimal(1000), "m": Decimal(60_000)}
 
 DURATION: Final = Form(
@@ -24,8 +38,38 @@ PERCENT: Final = Form(
     8,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class IntOrForm(Form):
+    """A form that a whole number has, too, written as one: text in Python, int-or-string for the API server."""
+
+    def __get_pydantic_core_schema__(self, source: type[str], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            _as_text, Form.__get_pydantic_core_schema__(self, source, handler)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        either = f"type(self) == int ? self >= 0 : {self.matches('self')}"
+        return {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": self.max_length,
+            **rules((either, f"must be {self.expected}")),
+        }
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+AMOUNT: Final = IntOrForm(
+    "[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,2})?",
+    "an amount; write a number of 0 or more and perhaps a unit, such as 2, 500m or 4Gi",
+    32,
+)
+
 Duration = Annotated[str, DURATION]
 Percent = Annotated[str, PERCENT]
+Amount = Annotated[str, AMOUNT]
 
 
 def duration_ms(text: str) -> float:
@@ -70,6 +114,17 @@ def format_percent(value: float) -> str:
     if not 0 <= value <= 1:
         raise ValueError(f"{value} cannot be written as a percent; it must be from 0 to 1")
     return f"{_plain(round(Decimal(value) * 100, 3))}%"
+
+
+def amount(text: str) -> Decimal:
+    """The number that an amount stands for: bytes, cores, or a count.
+
+    Raises:
+        ValueError: it is not an amount.
+    """
+    AMOUNT.check(text)
+    unit = next((unit for unit in sorted(_UNITS, key=len, reverse=True) if text.endswith(unit)), "")
+    return Decimal(text.removesuffix(unit)) * _UNITS.get(unit, Decimal(1))
 
 
 def _plain(number: Decimal) -> str:

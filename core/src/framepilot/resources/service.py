@@ -14,6 +14,7 @@ from framepilot.contract.desired import Delivery
 from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
 from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
+from framepilot.resources.template import InstanceTemplate
 from framepilot.resources.text import Digest, FilePath, Name, Version, list_map, list_set, rules
 from framepilot.resources.uris import SourceUri, StoreUri, is_file
 
@@ -137,7 +138,7 @@ class Models(ResourcePart):
     """Where models come from."""
 
     store: StoreUri
-    """`file:///absolute/folder` or `file:relative/folder`, with a folder `<model>/<version>` for each version."""
+    """`file:///absolute/folder`, `file:relative/folder` or `https://host/folder`, with `<model>/<version>` below it."""
 
     def uri_of(self, model: ModelVersion) -> str:
         """The folder of one version."""
@@ -207,6 +208,8 @@ class InferenceServiceSpec(ResourcePart):
     objective: Objective
     batching: Batching = Batching()
     sinks: Annotated[tuple[Sink, ...], Field(json_schema_extra={"maxItems": 16, **list_map("name")})] = ()
+    template: InstanceTemplate = InstanceTemplate()
+    """What its pods have beside what Framepilot gives them; not used on one machine."""
 
     def batching_of(self, module: Module) -> Batching:
         """The batching in force for a module: its own, else the service's."""

@@ -29,6 +29,11 @@ def list_map(key: str) -> JsonDict:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
+def list_atomic() -> JsonDict:
+    """Keywords of a list that is written as a whole: its entries have nothing that tells them apart."""
+    return {"x-kubernetes-list-type": "atomic"}
+
+
 def list_set() -> JsonDict:
     """Keywords of a list in which nothing stands twice."""
     return {"x-kubernetes-list-type": "set"}
@@ -63,7 +68,7 @@ class Form:
 
     def __get_pydantic_core_schema__(self, source: type[str], handler: GetCoreSchemaHandler) -> CoreSchema:
         formed = core_schema.no_info_after_validator_function(self.check, handler(source))
-        return core_schema.no_info_before_validator_function(_refuse_scalars, formed)
+        return core_schema.no_info_before_validator_function(refuse_scalars, formed)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(schema) | {
@@ -78,7 +83,12 @@ def _shown(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _refuse_scalars(value: object) -> object:
+def refuse_scalars(value: object) -> object:
+    """The value itself.
+
+    Raises:
+        ValueError: it is a number or a truth value where text belongs.
+    """
     # YAML reads `version: 1` as a number and `name: on` as a truth value.
     if isinstance(value, bool | int | float):
         raise ValueError(f"{value!r} is not text; put it in quotes")  # noqa: TRY004 - pydantic reads ValueErrors
@@ -108,6 +118,14 @@ DeviceClass = Annotated[
         "[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?",
         "a device class such as cpu or nvidia-t4: lower-case letters, digits, '-', '.' and '_', at most 63",
         63,
+    ),
+]
+ObjectName = Annotated[
+    str,
+    Form(
+        "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        "the name of an object: lower-case letters, digits, '-' and '.' between them, at most 253",
+        253,
     ),
 ]
 FilePath = Annotated[str, Form(".+", "a path of one line", 1024)]

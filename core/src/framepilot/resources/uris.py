@@ -1,7 +1,8 @@
-"""Where streams and models come from: `file:` URIs, and the synthetic test source.
+"""Where streams and models come from: `file:` URIs, the synthetic test source, and `http(s):` stores.
 
 Paths are percent-encoded where they must be (`?` as `%3F`, `#` as `%23`, `%` as `%25`). `file:relative/path` is
-relative to the folder of the YAML file that it stands in.
+relative to the folder of the YAML file that it stands in. A store's URL holds no user name or password: resources are
+read by many, and a secret in one would be shown wherever it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,18 @@ SourceUri = Annotated[
         1024,
     ),
 ]
-StoreUri = Annotated[str, Form(_FILE, "a supported store; write file:///absolute/folder or file:relative/folder", 1024)]
+_HOST: Final = "[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?"
+_HTTP: Final = f"https?://{_HOST}(/[A-Za-z0-9._~!$&()*+,;=:@%-]*)*"
+
+StoreUri = Annotated[
+    str,
+    Form(
+        f"{_FILE}|{_HTTP}",
+        "a supported store; write file:///absolute/folder, file:relative/folder or https://host/folder, "
+        "without user name, password, '?' and '#'",
+        1024,
+    ),
+]
 
 
 def is_file(uri: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -49,6 +50,7 @@ class ModuleRollouts:
         self._on_change = on_change
         self._wish: tuple[ModelRef, int] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._given_up = threading.Event()
         self._rollout: Rollout | None = None
         self._loading: Loading | None = None
         self._load_ms: float | None = None
@@ -69,6 +71,8 @@ class ModuleRollouts:
 
     def cancel(self) -> None:
         """Give up what is under way."""
+        self._given_up.set()
+        self._given_up = threading.Event()
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -117,7 +121,7 @@ class ModuleRollouts:
         self._load_ms = self._pause_ms = self._loading = None
         self._rollout = begin(model, declared.attempt, time.time())
         try:
-            fetched = await asyncio.to_thread(self._store.fetch, model)
+            fetched = await asyncio.to_thread(self._store.fetch, model, self._given_up)
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
             if self._rollout.settled:
                 return

@@ -1,114 +1,145 @@
 """Bringing a model from its store to this machine, so that nothing that happens in the store can harm what runs.
 
-A folder is copied into the cache beside the others under a name that no one looks for, verified there, and renamed to
-`<cache>/models/<sha256>` when it is whole: a half copy is never used, and a version that is edited in the store later
-does not reach what is mapped here. A cache belongs to one process.
+`model.yaml` comes first: it is small, its digest is the model's, and it says whether the rest is wanted at all. All is
+written into a partial folder, verified there, and only then given its name in the cache: a half copy is never used, and
+a version that is edited in the store later does not reach what is mapped here. Where its digest is known, a model that
+the cache has is verified and used without asking the store.
 """
 
 from __future__ import annotations
 
 import errno
-import shutil
-import tempfile
+import hashlib
 import threading
+import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from framepilot.contract.desired import ModelRef
-from framepilot_app.models.model import ALL_FILES, Model, ModelError
-from framepilot_app.models.verify import MAX_BYTES, MiB, another_digest, list_files, open_folder, read_model_file
+from framepilot.contract.document import DocumentError
+from framepilot_app.models.cache import ModelCache
+from framepilot_app.models.model import LISTED_FILES, MODEL_FILE, Model, ModelError
+from framepilot_app.models.patience import Patience
+from framepilot_app.models.source import Source, open_source, title_of
+from framepilot_app.models.spec import ModelSpec, parse_spec
+from framepilot_app.models.verify import another_digest, open_folder
 
-PARTIAL_PREFIX: Final = ".partial-"
+FETCH_S: Final = 3600.0
+"""The longest that one fetch takes: the largest model over a slow line, and not for ever."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ModelStore:
-    """Models by reference, through a cache folder. Its methods may be called from any thread."""
+    """Models by reference, through a cache. Its methods may be called from any thread.
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
-        self._models = cache / "models"
-        self._lock = threading.Lock()
+    Args:
+        cache: this process's folder; models are in `models` below it.
+        shared: instead, a folder of models that other processes on this machine use as well.
+        limit_s: the longest that one fetch takes.
+        clock: seconds that never go back.
+        sleep: waits for so many of them.
+    """
 
-    def fetch(self, ref: ModelRef) -> Model:
+    def __init__(
+        self,
+        cache: Path,
+        shared: Path | None = None,
+        limit_s: float = FETCH_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._cache = ModelCache(shared or cache / "models", shared=shared is not None)
+        self._limit_s = limit_s
+        self._clock = clock
+        self._sleep = sleep
+        self._closed = threading.Event()
+
+    def fetch(self, ref: ModelRef, cancelled: threading.Event | None = None) -> Model:
         """The model that `ref` names, in the cache, verified now, whether it was cached before or not.
 
         Raises:
-            ModelError: it is not there, not what was asked for, or cannot be copied; no partial copy is left behind.
+            ModelError: it is not there, not what was asked for, or cannot be copied, or `cancelled` was set; no partial
+                copy is left behind.
         """
-        with self._lock:
-            model = self._cached(ref.sha256) if ref.sha256 else None
-            if model is None:
-                model = self._from_store(ref, _folder_of(ref))
-        if (model.spec.name, model.spec.version) != (ref.name, ref.version):
-            raise ModelError(
-                _title(ref),
-                f"{ref.uri} holds model '{model.spec.name}' version '{model.spec.version}'; correct the URI",
-            )
-        return model
+
+        def given_up() -> bool:
+            return self._closed.is_set() or (cancelled is not None and cancelled.is_set())
+
+        patience = Patience(title_of(ref), self._limit_s, given_up, self._clock, self._sleep)
+        try:
+            model = self._cache.find(ref.sha256) if ref.sha256 else None
+            return _checked(ref, model) if model else self._from_store(ref, patience)
+        except OSError as error:
+            raise ModelError(title_of(ref), self._cannot_copy(ref, error)) from error
 
     def prune(self, keep: AbstractSet[str]) -> None:
-        """Remove cached models whose digest is not in `keep`, and what an interrupted process left behind."""
-        with self._lock:
-            for entry in self._models.iterdir() if self._models.is_dir() else ():
-                if entry.name not in keep:
-                    shutil.rmtree(entry, ignore_errors=True)
+        """Remove cached models that nobody uses and whose digest is not in `keep`, and what was interrupted."""
+        self._cache.prune(keep)
 
-    def _from_store(self, ref: ModelRef, folder: Path) -> Model:
-        list_files(folder)
-        _, sha256 = read_model_file(folder)
-        if ref.sha256 is not None and sha256 != ref.sha256:
-            raise ModelError(_title(ref), f"{folder}: {another_digest(sha256, ref.sha256)}")
-        return self._cached(sha256) or self._copy(ref, folder, sha256)
+    def close(self) -> None:
+        """Give up what is being fetched, and let go of what the cache holds: this process needs no more models."""
+        self._closed.set()
+        self._cache.close()
 
-    def _cached(self, sha256: str) -> Model | None:
-        folder = self._models / sha256
-        if not folder.is_dir():
-            return None
-        try:
-            return open_folder(folder, sha256)
-        except ModelError:
-            # A damaged copy; what still maps its files keeps them, and the store has them whole.
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
+    def _from_store(self, ref: ModelRef, patience: Patience) -> Model:
+        with open_source(ref, patience) as source:
+            text = source.model_file()
+            sha256 = hashlib.sha256(text).hexdigest()
+            if ref.sha256 is not None and sha256 != ref.sha256:
+                raise ModelError(title_of(ref), f"{ref.uri}: {another_digest(sha256, ref.sha256)}")
+            model = self._cache.find(sha256)
+            if model is not None:
+                return _checked(ref, model)
+            _check_spec(ref, text)
+            try:
+                return self._copy(ref, source, text, patience)
+            except OSError as error:
+                if error.errno not in NO_SPACE or not self._cache.evict():
+                    raise
+                return self._copy(ref, source, text, patience)
 
-    def _copy(self, ref: ModelRef, folder: Path, sha256: str) -> Model:
+    def _copy(self, ref: ModelRef, source: Source, text: bytes, patience: Patience) -> Model:
         """Copy, verify the copy, and only then give it its name."""
-        try:
-            self._models.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=self._models) as partial:
-                copy = Path(partial) / sha256
-                copy.mkdir()
-                for name in ALL_FILES:
-                    _copy_file(folder / name, copy / name, MAX_BYTES[name])
-                model = open_folder(copy, sha256)
-                target = copy.rename(self._models / sha256)
-        except OSError as error:
-            raise ModelError(_title(ref), self._cannot_copy(folder, error)) from error
-        return Model(target, model.spec, model.sha256)
+        sha256 = hashlib.sha256(text).hexdigest()
+        with self._cache.filling(sha256, patience) as folder:
+            # Another process may have been first.
+            model = self._cache.find(sha256)
+            if model is not None:
+                return model
+            (folder / MODEL_FILE).write_bytes(text)
+            for name in LISTED_FILES:
+                source.copy(name, folder / name)
+            try:
+                model = open_folder(folder, sha256)
+            except ModelError as error:
+                raise ModelError(title_of(ref), f"{ref.uri}: {error.what}") from error
+            return Model(self._cache.put(folder, sha256), model.spec, model.sha256)
 
-    def _cannot_copy(self, folder: Path, error: OSError) -> str:
+    def _cannot_copy(self, ref: ModelRef, error: OSError) -> str:
+        cache = self._cache.folder
         if error.errno in NO_SPACE:
-            return f"no space left in the cache {self._cache}: {error.strerror}; free some, or give the cache more room"
-        return f"cannot be copied from {folder} to the cache {self._cache}: {error}"
+            return f"no space left in the cache {cache}: {error.strerror}; free some, or give the cache more room"
+        return f"cannot be copied from {ref.uri} to the cache {cache}: {error}"
 
 
-def _copy_file(source: Path, target: Path, max_bytes: int) -> None:
-    with source.open("rb") as reader, target.open("xb") as writer:
-        left = max_bytes
-        while left > 0 and (piece := reader.read(min(MiB, left))):
-            writer.write(piece)
-            left -= len(piece)
+def _check_spec(ref: ModelRef, text: bytes) -> None:
+    """Refuse what is no model, or another one, before the rest of it is copied."""
+    try:
+        spec = parse_spec(ModelSpec, text, MODEL_FILE)
+    except DocumentError as error:
+        raise ModelError(title_of(ref), f"{ref.uri}: {error}; pack the model again") from error
+    _check_name(ref, spec)
 
 
-def _folder_of(ref: ModelRef) -> Path:
-    parts = urlsplit(ref.uri)
-    if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or parts.query or parts.fragment:
-        raise ModelError(_title(ref), f"the URI {ref.uri!r} is not of the form file:///store/{ref.name}/{ref.version}")
-    return Path(unquote(parts.path))
+def _checked(ref: ModelRef, model: Model) -> Model:
+    _check_name(ref, model.spec)
+    return model
 
 
-def _title(ref: ModelRef) -> str:
-    return f"'{ref.name}' version '{ref.version}'"
+def _check_name(ref: ModelRef, spec: ModelSpec) -> None:
+    if (spec.name, spec.version) != (ref.name, ref.version):
+        raise ModelError(
+            title_of(ref), f"{ref.uri} holds model '{spec.name}' version '{spec.version}'; correct the URI"
+        )

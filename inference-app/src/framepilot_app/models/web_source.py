@@ -1,0 +1,334 @@
+"""A model's folder on a web server: each file is a plain GET below the folder's URL.
+
+Nothing of a server is believed: what it sends is bounded in size and time, and the digests decide whether it is the
+model. What may pass by itself, a lost connection or a server's own fault, is tried again a few times; what will not is
+said at once. A server that sends a byte now and then keeps every time-out of a socket from running out, so a thread
+watches the fetch and cuts its connections when its time is over or nobody wants it any more.
+
+Proxies and certificate authorities come from the environment: https_proxy, no_proxy, SSL_CERT_FILE.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from framepilot_app.models.model import MODEL_FILE, ModelError
+from framepilot_app.models.patience import POLL_S, Patience
+from framepilot_app.models.verify import MAX_BYTES
+
+PIECE_BYTES: Final = 1 << 18
+_AGAIN: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_MISSING: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+
+OpenTarget = Callable[[], AbstractContextManager[IO[bytes]]]
+"""Opens what a file is written to, empty: it is called for each try."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How long a server may stay silent, and the pauses before each further try."""
+
+    connect_s: float = 10.0
+    silence_s: float = 30.0
+    pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class _InterruptedError(Exception):
+    """Something that may pass: worth another try."""
+
+
+class WebSource:
+    """A folder at a URL without credentials. A context: its connections end with it."""
+
+    def __init__(self, which: str, url: str, patience: Patience, tries: Tries = Tries()) -> None:
+        self._which = which
+        self._url = url.rstrip("/")
+        self._patience = patience
+        self._tries = tries
+        self._connections = _Connections(tries.silence_s)
+        self._opener = _opener(self._connections)
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._cut_when_over, name="fetch watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._watch.join()
+        self._connections.cut()
+
+    def model_file(self) -> bytes:
+        """`model.yaml`."""
+        content = io.BytesIO()
+
+        def emptied() -> nullcontext[io.BytesIO]:
+            content.seek(0)
+            content.truncate()
+            return nullcontext(content)
+
+        self._fetch(MODEL_FILE, emptied)
+        return content.getvalue()
+
+    def copy(self, name: str, target: Path) -> None:
+        """Fetch one file."""
+        self._fetch(name, lambda: target.open("wb"))
+
+    def _fetch(self, name: str, open_target: OpenTarget) -> None:
+        url = f"{self._url}/{name}"
+        pauses = iter(self._tries.pauses_s)
+        while True:
+            self._patience.check(f"fetching {url}")
+            try:
+                self._try(url, open_target, MAX_BYTES[name])
+            except _InterruptedError as error:
+                self._patience.check(f"fetching {url}: {error}")
+                pause = next(pauses, None)
+                if pause is None:
+                    tried = len(self._tries.pauses_s) + 1
+                    raise ModelError(
+                        self._which, f"{url}: {error}, {tried} times; check that the store is up and can be reached"
+                    ) from None
+                log.warning("fetching a model was interrupted", extra={"url": url, "reason": str(error)})
+                self._patience.pause(pause)
+            else:
+                # A connection that was cut may look like one that ended.
+                self._patience.check(f"fetching {url}")
+                return
+
+    def _try(self, url: str, open_target: OpenTarget, max_bytes: int) -> None:
+        with self._connections, self._opened(url) as response, open_target() as target:
+            length = response.headers.get("Content-Length", "")
+            expected = int(length) if length.isdecimal() else None
+            if expected is not None and expected > max_bytes:
+                raise self._error(url, f"is too large: {expected} bytes, allowed are {max_bytes}")
+            received = 0
+            for piece in _pieces(response):
+                received += len(piece)
+                if received > max_bytes:
+                    raise self._error(url, f"is too large: more than the {max_bytes} bytes that are allowed")
+                target.write(piece)
+            if expected is not None and received < expected:
+                raise _InterruptedError(f"the connection ended after {received} of {expected} bytes")
+
+    @contextmanager
+    def _opened(self, url: str) -> Iterator[http.client.HTTPResponse]:
+        request = urllib.request.Request(url, headers={"User-Agent": "framepilot-app"})  # noqa: S310 - checked before
+        try:
+            response = self._opener.open(request, timeout=self._tries.connect_s)
+        except HTTPError as error:
+            # It is an open response, too.
+            error.close()
+            raise self._status(url, error.code) from None
+        except URLError as error:
+            raise self._failure(url, error.reason) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._failure(url, error) from None
+        with response:
+            if response.status != HTTPStatus.OK:
+                raise self._status(url, response.status)
+            if response.headers.get_content_type() == "text/html":
+                raise self._error(
+                    url, "is a web page and no file of a model: a login or an error page; check the store's URL"
+                )
+            yield response
+
+    def _status(self, url: str, code: int) -> Exception:
+        if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _AGAIN:
+            return _InterruptedError(f"the server answers {_named(code)}")
+        if code in _MISSING:
+            return self._error(
+                url, f"is not there ({_named(code)}); check the store's URL, and that the whole folder is in the store"
+            )
+        if code in _REFUSED:
+            return self._error(
+                url, f"is refused ({_named(code)}); a store is read without credentials: let instances read it"
+            )
+        if 300 <= code < 400:
+            return self._error(
+                url,
+                "is redirected to where nothing is fetched from: http and https are followed, from https only https, "
+                "and not in a circle; write the store's real URL",
+            )
+        return self._error(url, f"cannot be fetched: the server answers {_named(code)}; check the store's URL")
+
+    def _failure(self, url: str, error: object) -> Exception:
+        match error:
+            case ssl.SSLCertVerificationError():
+                return self._error(
+                    url,
+                    f"cannot be fetched: the server's certificate is not trusted ({error.verify_message}); set "
+                    "SSL_CERT_FILE to the file of its authority, or correct the host name",
+                )
+            case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+                return _InterruptedError("the connection ended")
+            case ssl.SSLError():
+                return self._error(
+                    url, f"cannot be fetched: no TLS with this server ({error.reason}); check scheme and port"
+                )
+            case TimeoutError():
+                return _InterruptedError("no answer in time")
+            case socket.gaierror():
+                return _InterruptedError(f"its host cannot be found: {error.strerror}")
+            case OSError():
+                return _InterruptedError(error.strerror or str(error) or "the connection ended")
+            case http.client.InvalidURL() | ValueError():
+                return self._error(url, "is no URL; correct the store's")
+            case str():
+                return self._error(url, f"cannot be fetched: {error}; check the store's URL")
+            case _:
+                return _InterruptedError(f"no HTTP answer ({type(error).__name__})")
+
+    def _error(self, url: str, what: str) -> ModelError:
+        return ModelError(self._which, f"{url} {what}")
+
+    def _cut_when_over(self) -> None:
+        while not self._ended.wait(POLL_S):
+            if self._patience.over:
+                self._connections.cut()
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = response.read1(PIECE_BYTES)
+        except TimeoutError:
+            raise _InterruptedError("nothing more came in time") from None
+        except (OSError, http.client.HTTPException):
+            raise _InterruptedError("the connection ended early") from None
+        if not piece:
+            return
+        yield piece
+
+
+class _Connections:
+    """The open connections, so that another thread can cut them. A context: what was opened in it is cut at its end."""
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut()
+
+    def add(self, connection: socket.socket) -> None:
+        """Watch over a connection from now on."""
+        connection.settimeout(self._silence_s)
+        with self._lock:
+            # TLS takes the socket over; a duplicate still reaches the connection.
+            self._open.append(connection.dup())
+
+    def cut(self) -> None:
+        """End them all: whoever waits for one goes on, with an error or the end of the data."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+            self._open.clear()
+
+
+class _Connection(http.client.HTTPConnection):
+    """One that says when it is connected, before anything is sent; for TLS, before the handshake."""
+
+    on_connected: Callable[[socket.socket], None]
+
+    def connect(self) -> None:
+        super().connect()
+        self.on_connected(self.sock)
+
+
+class _TlsConnection(http.client.HTTPSConnection, _Connection):
+    """The same with TLS: what HTTPSConnection calls to connect is the class above."""
+
+
+class _Handler(urllib.request.AbstractHTTPHandler):
+    def __init__(self, connections: _Connections) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(lambda host, **options: self._watched(_Connection(host, **options)), request)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        context = ssl.create_default_context()
+        return self.do_open(
+            lambda host, **options: self._watched(_TlsConnection(host, **options)), request, context=context
+        )
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        return self.do_request_(request)
+
+    https_request = http_request
+
+    def _watched(self, connection: _Connection) -> _Connection:
+        connection.on_connected = self._connections.add
+        return connection
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows http and https, and never from https to anything else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        allowed = {"https"} if req.type == "https" else {"http", "https"}
+        if urlsplit(newurl).scheme not in allowed:
+            raise HTTPError(req.full_url, code, msg, headers, fp)
+        # The handler would read all that comes with the redirection, however much that is.
+        fp.close()
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(connections: _Connections) -> urllib.request.OpenerDirector:
+    """An opener for http and https alone."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(),
+        _Handler(connections),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _named(code: int) -> str:
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)

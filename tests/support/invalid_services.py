@@ -1,0 +1,314 @@
+"""Services that must be refused, each with what a person has to read: by the API server, and by our own parser.
+
+One list for both, so that a rule that stands only in the types, or only in the CRD, is found. The two say most things
+in the same words; where they do not (what the schema itself refuses), a case has a fragment for each.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from support.resources import service_document
+
+MISSING = object()
+"""As a value: the field is taken away."""
+
+
+@dataclass(frozen=True)
+class InvalidService:
+    """A valid service with one change: the value at `path`. `says` and `says_locally` are parts of the messages."""
+
+    name: str
+    path: str
+    value: object
+    says: str
+    says_locally: str | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The resource as a YAML parser returns it."""
+        return _changed(valid_service(), self.path, self.value)
+
+    @property
+    def yaml(self) -> str:
+        """The resource as a person writes it."""
+        yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+        yaml.default_flow_style = False
+        yaml.dump(self.document, text)
+        return text.getvalue()
+
+    @property
+    def local_fragment(self) -> str:
+        """What our own parser must say."""
+        return self.says if self.says_locally is None else self.says_locally
+
+
+def valid_service() -> dict[str, Any]:
+    """A service that uses every field of `template`; fresh at every call."""
+    document = service_document()
+    document["spec"]["template"] = {
+        "resources": {"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"operator": "Exists"}, {"key": "site/gpu", "value": "small", "effect": "NoSchedule"}],
+        "env": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}, {"name": "EMPTY"}],
+        "volumes": [
+            {"name": "models", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "ca", "configMap": {"name": "ca.site"}},
+            {"name": "keys", "secret": {"secretName": "keys"}},
+            {"name": "room", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+        "volumeMounts": [
+            {"name": "models", "mountPath": "/models", "readOnly": True},
+            {"name": "ca", "mountPath": "/ca"},
+        ],
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+    return document
+
+
+def _changed(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    # A slash separates, because keys of Kubernetes have dots.
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    node: Any = document
+    for part in parents:
+        node = node.setdefault(part, {}) if isinstance(node, dict) else node[part]
+    if value is MISSING:
+        del node[last]
+    elif isinstance(node, list) and last == len(node):
+        node.append(value)
+    else:
+        node[last] = value
+    return document
+
+
+_TEMPLATE = "spec/template"
+_STORE = "file:relative/folder or https://host/folder, without user name, password, '?' and '#'"
+_AMOUNT = "an amount; write a number of 0 or more and perhaps a unit, such as 2, 500m or 4Gi"
+_ENDS = "/etc/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at /models"
+
+INVALID_SERVICES = (
+    InvalidService(
+        "a name with a dot",
+        "metadata/name",
+        "lobby.north",
+        "metadata.name must have at most 63 characters and no dot",
+        "metadata.name: 'lobby.north' is not a name",
+    ),
+    InvalidService(
+        "an unknown field", "spec/rollouts", {}, 'unknown field "spec.rollouts"', "spec.rollouts: unknown field"
+    ),
+    InvalidService("no streams", "spec/streams", MISSING, "spec.streams: Required value", "spec.streams: required"),
+    InvalidService("an empty list of streams", "spec/streams", [], "spec.streams", "spec.streams: there is no stream"),
+    InvalidService("an empty pipeline", "spec/modules", [], "spec.modules", "spec.modules: the pipeline is empty"),
+    InvalidService(
+        "a stream twice",
+        "spec/streams/1",
+        {"name": "door", "source": "file:x.mp4"},
+        'spec.streams[1]: Duplicate value: {"name":"door"}',
+        "spec.streams: the name 'door' is used 2 times",
+    ),
+    InvalidService(
+        "a source that is none",
+        "spec/streams/0/source",
+        "videos/door.mp4",
+        "a supported source; write file:///absolute/path, file:relative/path or test://640x360?fps=25&frames=500",
+    ),
+    InvalidService(
+        "an input that comes later",
+        "spec/modules/0/inputs",
+        ["age"],
+        "every input must name a module that stands earlier in the list",
+        "'age' must come before 'face'",
+    ),
+    InvalidService(
+        "where without an input",
+        "spec/modules/0/where",
+        {"minScore": "60%"},
+        "where selects detections of an input; add inputs, or remove where",
+    ),
+    InvalidService(
+        "a score without its sign",
+        "spec/modules/1/where/minScore",
+        "0.6",
+        "a percent; write a number from 0 to 100 and a percent sign, such as 60%",
+    ),
+    InvalidService(
+        "a version that is a number",
+        "spec/modules/0/model/version",
+        1,
+        'spec.modules[0].model.version: Invalid value: "integer"',
+        "spec.modules[0].model.version: 1 is not text; put it in quotes",
+    ),
+    InvalidService(
+        "a digest that is none",
+        "spec/modules/0/model/sha256",
+        "ABC",
+        "a sha256 digest: 64 lower-case hexadecimal digits",
+    ),
+    InvalidService(
+        "a batching mode in lower case",
+        "spec/batching/mode",
+        "auto",
+        'spec.batching.mode: Unsupported value: "auto": supported values: "Auto", "Fixed"',
+        "spec.batching.mode: Input should be 'Auto' or 'Fixed', got 'auto'",
+    ),
+    InvalidService(
+        "a smallest batch above the largest",
+        "spec/batching",
+        {"min": 8, "max": 4},
+        "min must not be larger than max; raise max or lower min",
+        "min 8 is larger than max 4; raise max or lower min",
+    ),
+    InvalidService(
+        "a fixed batch without its size", "spec/batching", {"mode": "Fixed"}, "mode Fixed needs size; add it, or write"
+    ),
+    InvalidService(
+        "a batch that is too large",
+        "spec/batching/max",
+        257,
+        "spec.batching.max in body should be less than or equal to 256",
+        "spec.batching.max: Input should be less than or equal to 256, got 257",
+    ),
+    InvalidService(
+        "an objective without a unit",
+        "spec/objective/latency",
+        "200",
+        "a duration above 0; write a number and one of the units ms, s, m, such as 200ms or 1.5s",
+    ),
+    InvalidService("a file sink without a path", "spec/sinks/0/path", MISSING, "a sink of type file needs path"),
+    InvalidService("a store of another kind", "spec/models/store", "s3://models", _STORE),
+    InvalidService("a store with a password", "spec/models/store", "https://ann:secret@models.site/a", _STORE),
+    InvalidService("a store with a query", "spec/models/store", "https://models.site/a?token=x", _STORE),
+    InvalidService("a store without a host", "spec/models/store", "https:///a", _STORE),
+    InvalidService(
+        "an amount with a strange unit",
+        f"{_TEMPLATE}/resources/requests/memory",
+        "4GB",
+        f"must be {_AMOUNT}",
+        f"spec.template.resources.requests.memory: '4GB' is not {_AMOUNT}",
+    ),
+    InvalidService("a negative amount", f"{_TEMPLATE}/resources/limits/cpu", -1, _AMOUNT),
+    InvalidService(
+        "a fraction without quotes",
+        f"{_TEMPLATE}/resources/requests/cpu",
+        0.5,
+        "spec.template.resources.requests.cpu",
+        "spec.template.resources.requests.cpu: 0.5 is not text; put it in quotes",
+    ),
+    InvalidService(
+        "a resource that nobody knows",
+        f"{_TEMPLATE}/resources/limits/gpu",
+        1,
+        "a resource: cpu, memory, ephemeral-storage, or one of a device plugin, such as nvidia.com/gpu",
+    ),
+    InvalidService(
+        "a request above its limit",
+        f"{_TEMPLATE}/resources/limits/cpu",
+        "1500m",
+        "a request must not be larger than its limit",
+    ),
+    InvalidService(
+        "a node label that is none",
+        f"{_TEMPLATE}/nodeSelector",
+        {"a b": "c"},
+        "a label key, such as kubernetes.io/arch",
+    ),
+    InvalidService(
+        "too many node labels",
+        f"{_TEMPLATE}/nodeSelector",
+        {f"label-{number}": "x" for number in range(17)},
+        "spec.template.nodeSelector: Too many: 17: must have at most 16 items",
+        "spec.template.nodeSelector: Dictionary should have at most 16 items",
+    ),
+    InvalidService(
+        "a toleration that compares with nothing",
+        f"{_TEMPLATE}/tolerations/1/key",
+        MISSING,
+        "operator Equal needs key; add it, or write operator: Exists",
+    ),
+    InvalidService(
+        "a toleration of everything with a value",
+        f"{_TEMPLATE}/tolerations/0/value",
+        "x",
+        "operator Exists takes no value; remove it",
+    ),
+    InvalidService(
+        "a variable with a strange name", f"{_TEMPLATE}/env/0/name", "A-B", "a variable's name: letters, digits"
+    ),
+    InvalidService(
+        "a variable that Framepilot sets",
+        f"{_TEMPLATE}/env/0/name",
+        "HOME",
+        "HOME, USER, TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR are set by Framepilot; remove the variable",
+    ),
+    InvalidService(
+        "a variable twice",
+        f"{_TEMPLATE}/env/1/name",
+        "SSL_CERT_FILE",
+        'spec.template.env[1]: Duplicate value: {"name":"SSL_CERT_FILE"}',
+        "spec.template: env: the name 'SSL_CERT_FILE' is used 2 times",
+    ),
+    InvalidService(
+        "a variable that is a number",
+        f"{_TEMPLATE}/env/0/value",
+        1,
+        'spec.template.env[0].value: Invalid value: "integer"',
+        "spec.template.env[0].value: 1 is not text; put it in quotes",
+    ),
+    InvalidService(
+        "a volume without a source",
+        f"{_TEMPLATE}/volumes/0",
+        {"name": "models"},
+        "a volume has exactly one source; write one of persistentVolumeClaim, configMap, secret, emptyDir",
+    ),
+    InvalidService(
+        "a volume with two sources",
+        f"{_TEMPLATE}/volumes/0/emptyDir",
+        {},
+        "a volume has exactly one source; write one of persistentVolumeClaim, configMap, secret, emptyDir",
+    ),
+    InvalidService(
+        "a folder of the node",
+        f"{_TEMPLATE}/volumes/0",
+        {"name": "models", "hostPath": {"path": "/"}},
+        'unknown field "spec.template.volumes[0].hostPath"',
+        "spec.template.volumes[0].hostPath: unknown field",
+    ),
+    InvalidService(
+        "a volume of Framepilot's name",
+        f"{_TEMPLATE}/volumes/2/name",
+        "framepilot-cache",
+        "names that begin with framepilot- are Framepilot's; choose another",
+    ),
+    InvalidService(
+        "a claim that cannot be named so",
+        f"{_TEMPLATE}/volumes/0/persistentVolumeClaim/claimName",
+        "Models",
+        "the name of an object: lower-case letters, digits, '-' and '.' between them",
+    ),
+    InvalidService("a mount on Framepilot's folder", f"{_TEMPLATE}/volumeMounts/1/mountPath", "/cache", _ENDS),
+    InvalidService("a mount below Framepilot's folder", f"{_TEMPLATE}/volumeMounts/1/mountPath", "/tmp/x", _ENDS),
+    InvalidService(
+        "a mount around it all",
+        f"{_TEMPLATE}/volumeMounts/1/mountPath",
+        "/etc/../cache",
+        "the path of a mount: absolute",
+    ),
+    InvalidService(
+        "a mount of no volume",
+        f"{_TEMPLATE}/volumeMounts/1/name",
+        "cs",
+        "every entry of volumeMounts must name one of volumes",
+    ),
+    InvalidService(
+        "two mounts at one place",
+        f"{_TEMPLATE}/volumeMounts/1/mountPath",
+        "/models",
+        'spec.template.volumeMounts[1]: Duplicate value: {"mountPath":"/models"}',
+        "spec.template: volumeMounts: the name '/models' is used 2 times",
+    ),
+)
