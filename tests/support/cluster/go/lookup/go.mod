@@ -1,0 +1,3 @@
+module framepilot.dev/cluster/lookup
+
+go 1.25.0
