@@ -20,11 +20,11 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
 test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples test bench demo: export PYTHONPATH := tests
+samples test bench demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: $(STAMP) ## Create .venv and install everything, with hashes (PYTHON=… picks the Python, 3.11 or newer)
@@ -49,6 +49,30 @@ demo: setup samples ## Run real videos through real models and change them live 
 test: setup samples ## Run all tests (ARGS="-k batcher" picks some)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: cluster
+cluster: setup ## Build and start a Kubernetes of one node on this machine (Debian, as root), and say how to use it
+	$(BIN)/python -m support.cluster up
+
+.PHONY: cluster-down
+cluster-down: setup ## Stop that Kubernetes and remove all that it made; what was built stays in the cache
+	$(BIN)/python -m support.cluster down
+
+.PHONY: images
+images: setup samples ## Build the container images and push them to that Kubernetes' registry
+	$(BIN)/python -m support.images
+
+.PHONY: install
+install: setup samples ## Install the operator and the sample models in the current context, or in that Kubernetes
+	$(BIN)/python -m support.install
+
+.PHONY: uninstall
+uninstall: setup ## Remove what `make install` installed; resource types and services stay
+	$(BIN)/python -m support.install --remove
+
+.PHONY: e2e
+e2e: setup samples cluster ## Run the end-to-end tests in that Kubernetes (ARGS="-k patches" picks some)
+	FRAMEPILOT_E2E=1 $(BIN)/python -m pytest -s tests/e2e $(ARGS)
+
 .PHONY: lint
 lint: setup ## Check style, types, the import rules, the generated CRDs and the shell scripts
 	$(BIN)/ruff check .
@@ -57,6 +81,7 @@ lint: setup ## Check style, types, the import rules, the generated CRDs and the 
 	$(BIN)/lint-imports
 	$(BIN)/python crds/generate.py --check
 	$(BIN)/shellcheck .ci/run
+	$(BIN)/hadolint Dockerfile examples/kubernetes/samples.Dockerfile
 
 .PHONY: bench
 bench: setup samples ## Run the benchmarks and write docs/benchmarks.md

@@ -44,7 +44,7 @@ def documented(program: str) -> set[str]:
 def makefile_targets() -> dict[str, str]:
     """Each target that a person may call, with its help text."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    help_texts = dict(re.findall(r"^([a-z]+):.*?(?:## (.*))?$", makefile, re.MULTILINE))
+    help_texts = dict(re.findall(r"^([a-z0-9-]+):.*?(?:## (.*))?$", makefile, re.MULTILINE))
     return {name: help_texts.get(name, "") for name in re.findall(r"^\.PHONY: (\w+)$", makefile, re.MULTILINE)}
 
 

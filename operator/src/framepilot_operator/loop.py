@@ -75,14 +75,20 @@ async def run(cluster: Cluster, now: Callable[[], float] = time.time, extra_sink
     wake.set()
     listening = asyncio.create_task(_listen(cluster, wake))
     memory = Memory()
+    unseen: str | None = None
     try:
         while await _woken(wake, listening):
             wake.clear()
             try:
                 memory = await reconcile(cluster, now, memory, extra_sinks)
             except ClusterError as error:
-                _log.warning("the cluster cannot be observed: %s", error)
+                if str(error) != unseen:
+                    _log.warning("the cluster cannot be observed, and is looked at again: %s", error)
+                unseen = str(error)
                 continue
+            if unseen is not None:
+                _log.info("the cluster can be observed again")
+                unseen = None
             if memory.changed:
                 wake.set()
     finally:

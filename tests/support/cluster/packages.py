@@ -17,6 +17,7 @@ NEEDED = {
     "runc": "runc",
     "docker-registry": "docker-registry",
     "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
     "iptables": "iptables",
     "ip": "iproute2",
     "conntrack": "conntrack",
@@ -25,7 +26,7 @@ NEEDED = {
     str(CNI_PLUGINS / "bridge"): "containernetworking-plugins",
     "/usr/include/stdio.h": "libc6-dev",
 }
-"""A command or a file, and the package that brings it."""
+"""A command or a file, and the package that brings it; the last of them are for building images (`support.images`)."""
 
 SERVICES = {"etcd-server": "etcd", "containerd": "containerd", "docker-registry": "docker-registry"}
 """What some packages start on a machine with systemd; the cluster runs its own, on ports that these would hold."""

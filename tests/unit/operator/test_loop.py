@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -197,18 +198,22 @@ async def test_many_triggers_lead_to_few_passes_and_the_end_of_triggers_ends_the
     assert cluster.looks < 100
 
 
-async def test_a_cluster_that_cannot_be_observed_is_looked_at_again():
+async def test_a_cluster_that_cannot_be_observed_is_looked_at_again_and_said_once(caplog):
     class Unreachable(MemoryCluster):
         async def observe(self) -> Snapshot:
-            if self.looks == 0:
+            if self.looks < 3:
                 self.looks += 1
                 raise ClusterError("there is no answer")
             return await super().observe()
 
+    caplog.set_level(logging.INFO)
     cluster = Unreachable(declared())
     loop = asyncio.create_task(run(cluster, lambda: 1000))
-    await eventually_async(lambda: cluster.looks == 1)
-    cluster.pending.put_nowait(Trigger(TriggerKind.TICK))
+    for looks in (1, 2, 3):
+        await eventually_async(lambda looks=looks: cluster.looks == looks)
+        cluster.pending.put_nowait(Trigger(TriggerKind.TICK))
     await eventually_async(lambda: SERVICE in cluster.instances)
     cluster.pending.put_nowait(None)
     await loop
+    assert len([each for each in caplog.messages if "there is no answer" in each]) == 1
+    assert "the cluster can be observed again" in caplog.messages
