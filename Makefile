@@ -71,15 +71,16 @@ uninstall: setup ## Remove what `make install` installed; resource types and ser
 
 .PHONY: e2e
 e2e: setup samples cluster ## Run the end-to-end tests in that Kubernetes (ARGS="-k patches" picks some)
-	FRAMEPILOT_E2E=1 $(BIN)/python -m pytest -s tests/e2e $(ARGS)
+	FRAMEPILOT_E2E=1 $(BIN)/python -m pytest -s --timeout=900 tests/e2e $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types, the import rules, the generated CRDs and the shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES) crds
+	$(BIN)/mypy $(SOURCES) crds charts
 	$(BIN)/lint-imports
 	$(BIN)/python crds/generate.py --check
+	$(BIN)/python charts/generate.py --check
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/hadolint Dockerfile examples/kubernetes/samples.Dockerfile
 
@@ -88,8 +89,9 @@ bench: setup samples ## Run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 .PHONY: crds
-crds: setup ## Generate crds/ from the resource types
+crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
 	$(BIN)/python crds/generate.py
+	$(BIN)/python charts/generate.py
 
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache

@@ -1,0 +1,77 @@
+"""Tests on a real cluster: `make e2e` builds one, or they run in the cluster that FRAMEPILOT_E2E=1 finds running.
+
+Each test has a namespace of its own, in which the restricted pod security standard is enforced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cluster import paths
+from support.images.build import publish
+from support.images.registry import Registry
+from support.kubectl import Kubectl
+from support.operator_release import OperatorRelease
+from support.samples.build import build as samples
+from support.site import Site
+
+if "FRAMEPILOT_E2E" not in os.environ:
+    collect_ignore_glob = ["test_*.py"]
+
+RESTRICTED = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "latest",
+}
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Kubectl:
+    return Kubectl(paths.KUBECTL, paths.KUBECONFIG)
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """The references of the images of this checkout by target, built now and in the cluster's registry."""
+    return publish(Registry(paths.REGISTRY), os.environ, samples())
+
+
+@pytest.fixture(scope="session")
+def operator(kubectl: Kubectl, images: dict[str, str]) -> Iterator[OperatorRelease]:
+    """The operator, installed by the chart for all namespaces."""
+    release = OperatorRelease(kubectl, images, paths.HELM)
+    release.install()
+    yield release
+    release.uninstall()
+
+
+@pytest.fixture(scope="session")
+def crds(operator: OperatorRelease) -> None:
+    """The resource types, which the chart brings."""
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in a new namespace; the namespace is removed afterwards."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    yield kubectl.within(name)
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def site(operator: OperatorRelease, namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A namespace with the sample models and videos, and a folder for results that this process can read."""
+    results = Path("/tmp") / f"framepilot-{namespace.namespace}"
+    results.mkdir(mode=0o777)
+    results.chmod(0o777)
+    made = Site(namespace, results)
+    made.prepare()
+    yield made
+    made.clear()
+    shutil.rmtree(results)

@@ -1,0 +1,172 @@
+"""A namespace with sample models, videos and a folder for results: where services of a test run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from framepilot.contract.events import FrameId
+from support.kubectl import Kubectl, until
+from support.samples.build import build as samples
+
+KIND = "inferenceservices.framepilot.dev"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """`missing`: gaps in the sequences of an epoch before the last one that arrived."""
+
+    arrived: int
+    missing: int
+    repeated: int
+    out_of_order: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything arrived, once and in order."""
+        return (self.missing, self.repeated, self.out_of_order) == (0, 0, 0)
+
+    @classmethod
+    def of(cls, arrivals: list[tuple[int, int]]) -> Ledger:
+        unique = set(arrivals)
+        last: dict[int, int] = {}
+        for epoch, sequence in arrivals:
+            last[epoch] = max(sequence, last.get(epoch, -1))
+        return cls(
+            arrived=len(arrivals),
+            missing=sum(last.values()) + len(last) - len(unique),
+            repeated=len(arrivals) - len(unique),
+            out_of_order=sum(later < earlier for earlier, later in pairwise(arrivals)),
+        )
+
+
+@dataclass
+class Site:
+    """`results` is a folder of this machine that services see as /results."""
+
+    kubectl: Kubectl
+    results: Path
+
+    def prepare(self) -> None:
+        """The volumes: this machine is the node, so they are its own folders."""
+        for name, folder in (("samples", samples()), ("results", self.results)):
+            volume = f"{self.kubectl.namespace}-{name}"
+            common = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+            self.kubectl.apply(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolume",
+                    "metadata": {"name": volume},
+                    "spec": {**common, "capacity": {"storage": "1Gi"}, "hostPath": {"path": str(folder)}},
+                },
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": {"name": name},
+                    "spec": {**common, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
+                },
+            )
+
+    def clear(self) -> None:
+        """What the namespace's removal leaves."""
+        for name in ("samples", "results"):
+            self.kubectl("delete", "persistentvolume", f"{self.kubectl.namespace}-{name}", "--wait=false")
+
+    def service(self, name: str, **spec: Any) -> dict[str, Any]:
+        """A resource: one lossless test camera, the classifier of ages, results in a file; `spec` replaces parts."""
+        return {
+            "apiVersion": "framepilot.dev/v1alpha1",
+            "kind": "InferenceService",
+            "metadata": {"name": name},
+            "spec": {
+                "streams": [{"name": "door", "source": "test://160x120?fps=20", "delivery": "lossless"}],
+                "modules": [{"name": "age", "model": {"name": "age", "version": "1"}}],
+                "models": {"store": "file:///samples/models"},
+                "objective": {"latency": "2s"},
+                "batching": {"max": 8},
+                "sinks": [{"name": "events", "type": "file", "path": f"/results/{name}.jsonl"}],
+                "template": {
+                    "volumes": [
+                        {"name": "samples", "persistentVolumeClaim": {"claimName": "samples", "readOnly": True}},
+                        {"name": "results", "persistentVolumeClaim": {"claimName": "results"}},
+                    ],
+                    "volumeMounts": [
+                        {"name": "samples", "mountPath": "/samples", "readOnly": True},
+                        {"name": "results", "mountPath": "/results"},
+                    ],
+                },
+                **spec,
+            },
+        }
+
+    def declare(self, name: str, **spec: Any) -> None:
+        self.kubectl.apply(self.service(name, **spec))
+
+    def wait_ready(self, name: str) -> None:
+        until(
+            f"{name} to be ready",
+            lambda: (
+                self.kubectl.condition(KIND, name, "Ready").get("status") == "True"
+                and self.kubectl.condition(KIND, name, "Reconciling").get("status") == "False"
+            ),
+        )
+
+    def module(self, name: str, module: str = "age") -> dict[str, Any]:
+        """A module's entry in the status of a service."""
+        modules = self.kubectl.get(KIND, name).get("status", {}).get("modules", [])
+        return next((each for each in modules if each["name"] == module), {})
+
+    def pod(self, name: str) -> dict[str, Any]:
+        """The one pod of a service that is not ending.
+
+        Raises:
+            StopIteration: there is none.
+        """
+        items = self.kubectl.get("pods", selector=f"framepilot.dev/service={name}")["items"]
+        return next(item for item in items if "deletionTimestamp" not in item["metadata"])
+
+    def container(self, name: str) -> tuple[str, int]:
+        """The id and the restarts of a service's container."""
+        status = self.pod(name)["status"]["containerStatuses"][0]
+        return status["containerID"], status["restartCount"]
+
+    def observed(self, name: str) -> dict[str, Any]:
+        """What the instance says of itself, through the API server's proxy."""
+        pod = self.pod(name)["metadata"]["name"]
+        path = f"/api/v1/namespaces/{self.kubectl.namespace}/pods/{pod}:8080/proxy/status"
+        return json.loads(self.kubectl("get", "--raw", path))
+
+    def serving(self, name: str) -> tuple[str, int]:
+        """The version and the batch size in the container of a service of one module."""
+        (module,) = self.observed(name)["modules"]
+        return module["serving"]["version"], module["batch"]["size"]
+
+    def patch_batch(self, name: str, size: int) -> None:
+        """As the README shows it: a JSON patch of one entry of the list."""
+        self._patch(
+            name,
+            {"op": "test", "path": "/spec/modules/0/name", "value": "age"},
+            {"op": "add", "path": "/spec/modules/0/batching", "value": {"mode": "Fixed", "size": size}},
+        )
+
+    def patch_version(self, name: str, version: str) -> None:
+        """The same of the model's version."""
+        self._patch(name, {"op": "replace", "path": "/spec/modules/0/model/version", "value": version})
+
+    def _patch(self, name: str, *operations: dict[str, Any]) -> None:
+        self.kubectl("patch", KIND, name, "--type=json", f"--patch={json.dumps(operations)}")
+
+    def arrivals(self, name: str, stream: str = "door") -> list[tuple[int, int]]:
+        """(epoch, sequence) of every result that arrived, in order of arrival."""
+        path = self.results / f"{name}.jsonl"
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1].splitlines()
+        ids = [FrameId.parse(json.loads(line)["id"]) for line in whole]
+        return [(each.epoch, each.sequence) for each in ids if each.stream == stream]
+
+    def ledger(self, name: str, stream: str = "door") -> Ledger:
+        """What is to be said of the results of a stream, as somebody outside sees them."""
+        return Ledger.of(self.arrivals(name, stream))
