@@ -179,7 +179,9 @@ def _edit(service: CommentedMap, module: CommentedMap, edit: Edit) -> Iterator[s
 
 
 def _batch(service: CommentedMap, module: CommentedMap) -> str:
-    batching = module.get("batching") or service["spec"].get("batching") or {}
+    override = module.get("batching")
+    # An empty one is one too: it is automatic, whatever the service's is.
+    batching = (service["spec"].get("batching") or {}) if override is None else override
     return str(batching.get("size")) if batching.get("mode") == "Fixed" else AUTO
 
 

@@ -1,4 +1,4 @@
-"""Which `framepilot up` processes run on this machine, and with which files: one small JSON file for each.
+"""Which `framepilot up` processes run on this machine, and with which files and state: one small JSON file for each.
 
 A file is believed only while the process that it names is alive; what a killed process left is removed by whoever reads
 next.
@@ -22,6 +22,7 @@ class Running(BaseModel):
 
     pid: int
     files: tuple[Path, ...]
+    state: Path
     started_at: float
 
 
@@ -33,10 +34,15 @@ def state_home(environment: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def registered(folder: Path, files: Sequence[Path]) -> Iterator[Running]:
-    """Be listed as running with these files, until the end of the block."""
+def registered(folder: Path, files: Sequence[Path], state: Path) -> Iterator[Running]:
+    """Be listed as running with these files and this folder of the state, until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    running = Running(pid=os.getpid(), files=tuple(file.resolve() for file in files), started_at=time.time())
+    running = Running(
+        pid=os.getpid(),
+        files=tuple(file.resolve() for file in files),
+        state=state.resolve(),
+        started_at=time.time(),
+    )
     path = folder / f"{running.pid}.json"
     beside = path.with_suffix(".new")
     beside.write_text(running.model_dump_json(), encoding="utf-8")

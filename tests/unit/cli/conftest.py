@@ -52,6 +52,14 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
+@pytest.fixture(autouse=True)
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That of whoever runs the tests is not theirs; this one does not exist until a test writes it."""
+    path = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    return path
+
+
 @pytest.fixture
 def lobby(tmp_path: Path) -> Path:
     path = tmp_path / "lobby.yaml"

@@ -9,9 +9,10 @@ from framepilot_operator.running import registered, running, state_home
 
 
 def test_a_process_is_listed_with_its_files_as_long_as_it_runs(tmp_path):
-    with registered(tmp_path / "up", [Path("lobby.yaml")]) as entry:
+    with registered(tmp_path / "up", [Path("lobby.yaml")], Path("state")) as entry:
         assert running(tmp_path / "up") == (entry,)
         assert (entry.pid, entry.files) == (os.getpid(), (Path.cwd() / "lobby.yaml",))
+        assert entry.state == Path.cwd() / "state"
     assert running(tmp_path / "up") == ()
 
 

@@ -19,7 +19,8 @@ def run(*arguments: object):
 def register(state_home: Path, pid: int, *files: Path) -> Path:
     path = state_home / "framepilot" / "up" / f"{pid}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"pid": pid, "files": [str(file) for file in files], "started_at": 0}))
+    entry = {"pid": pid, "files": [str(file) for file in files], "state": str(state_home), "started_at": 0}
+    path.write_text(json.dumps(entry))
     return path
 
 
@@ -160,13 +161,30 @@ def test_a_file_that_is_not_yaml_is_named(lobby):
 
 def test_without_a_file_that_of_the_running_process_is_edited(lobby, state_home):
     register(state_home, os.getpid(), lobby)
-    assert run("cameras/lobby", "age", "--batch", 16).output == "cameras/lobby age: batch 8 -> 16\n"
+    result = run("cameras/lobby", "age", "--batch", 16)
+    assert result.stdout == "cameras/lobby age: batch 8 -> 16\n"
+    assert result.stderr == f"a running `framepilot up`: {lobby}\n"
     assert "size: 16" in lobby.read_text()
 
 
+def test_a_namespace_may_be_named_by_itself(lobby, state_home):
+    register(state_home, os.getpid(), lobby)
+    result = run("lobby", "age", "--batch", 16, "--namespace", "cameras")
+    assert result.stdout == "cameras/lobby age: batch 8 -> 16\n"
+
+
 def test_without_a_running_process_a_file_must_be_named():
-    result = run("lobby", "age", "--batch", 16)
+    result = run("lobby", "age", "--batch", 16, "--local")
     assert result.output == "no `framepilot up` is running; name the file with --file FILE\n"
+    assert result.exit_code == 1
+
+
+def test_without_a_running_process_and_a_kubeconfig_both_are_said(kubeconfig):
+    result = run("lobby", "age", "--batch", 16)
+    assert result.output == (
+        f"no running `framepilot up` has a service 'lobby'; there is no kubeconfig {kubeconfig}; "
+        "name one with --kubeconfig or in $KUBECONFIG\n"
+    )
     assert result.exit_code == 1
 
 
@@ -175,14 +193,15 @@ def test_what_a_process_left_that_ended_is_ignored_and_removed(lobby, state_home
     ended.wait()
     stale = register(state_home, ended.pid, lobby)
     assert (
-        run("lobby", "age", "--batch", 16).output == "no `framepilot up` is running; name the file with --file FILE\n"
+        run("lobby", "age", "--batch", 16, "--local").output
+        == "no `framepilot up` is running; name the file with --file FILE\n"
     )
     assert not stale.exists()
 
 
 def test_a_service_that_no_running_process_has_is_refused(lobby, state_home):
     register(state_home, os.getpid(), lobby)
-    result = run("hall", "age", "--batch", 16)
+    result = run("hall", "age", "--batch", 16, "--local")
     assert result.output == f"no running `framepilot up` has a service 'hall'; its files are: {lobby}\n"
 
 

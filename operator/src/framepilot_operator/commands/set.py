@@ -1,22 +1,33 @@
-"""`framepilot set`: change the batch size or model version of one module, in the file that declares it.
+"""`framepilot set`: change the batch size or model version of one module, where it is declared.
 
-The declaration is the one truth, so nothing is told to the running process: it sees the edit of its file, as it sees
-one made by hand.
+The declaration is the one truth, so nothing is told to whatever runs it. On this machine it is a YAML file, and the
+running session sees the edit as it sees one made by hand; on a cluster it is the service in the API server.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from framepilot_operator import edit as editing
-from framepilot_operator.cluster.desired_file import write_atomically
+from framepilot.resources.quantities import duration_ms
+from framepilot_operator.commands.context_error import ContextError
+from framepilot_operator.commands.file_set import declared_in, find, rewrite
+from framepilot_operator.commands.place import (
+    Choice,
+    ContextName,
+    Kubeconfig,
+    Local,
+    Namespace,
+    Place,
+    decided,
+    not_in_a_session,
+    qualified,
+    sessions,
+)
 from framepilot_operator.edit import AUTO, Edit, EditError
-from framepilot_operator.running import Running, running, state_home
 
 
 def set_module(
@@ -24,18 +35,45 @@ def set_module(
     module: Annotated[str, typer.Argument(help="The module's name.")],
     batch: Annotated[str | None, typer.Option(help="The batch size, or 'auto'.", metavar="SIZE|auto")] = None,
     model_version: Annotated[str | None, typer.Option(help="The version of the module's model.")] = None,
-    file: Annotated[Path | None, typer.Option(help="The file; else that of the running `framepilot up`.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Edit this file, whatever runs.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="On a cluster: wait until it is in force.")] = True,
+    timeout: Annotated[str, typer.Option(help="How long to wait, such as 30s or 5m.")] = "2m",
+    namespace: Namespace = None,
+    context: ContextName = None,
+    kubeconfig: Kubeconfig = None,
+    local: Local = None,
 ) -> None:
-    """Change a module's batch size or model version; a running `framepilot up` follows at once."""
+    """Change a module's batch size or model version while it runs: in a running `framepilot up` that has the service,
+    else in the current context of kubectl."""
+    choice = Choice(namespace, context, kubeconfig)
+    place = decided(local, choice)
+    if file is not None and place is Place.CONTEXT:
+        raise typer.BadParameter(
+            "is for this machine; leave it out to change a service of a cluster", param_hint="--file"
+        )
+    wait_s = _seconds(timeout) if wait else None
     try:
-        edit = _edit(service, module, batch, model_version)
-        found = file or find(service, running(state_home(os.environ) / "up"))
+        edit = _edit(qualified(service, namespace), module, batch, model_version)
+        found = file or _declared_here(edit.service, place)
+        if found is None:
+            with not_in_a_session(f"has a service '{edit.service}'", place):
+                _in_context(choice, edit, wait_s)
+            return
+        if file is None:
+            typer.echo(f"a running `framepilot up`: {found}", err=True)
         changed = rewrite(found, edit)
-    except EditError as error:
+    except (EditError, ContextError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     for line in changed or (f"{service} {module}: nothing to change, it is declared like that already",):
         typer.echo(line)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return duration_ms(text) / 1000
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
 
 
 def _edit(service: str, module: str, batch: str | None, model_version: str | None) -> Edit:
@@ -49,50 +87,20 @@ def _edit(service: str, module: str, batch: str | None, model_version: str | Non
         raise EditError(f"--batch {batch}: is not a batch size; write a number or '{AUTO}'") from error
 
 
-def find(service: str, processes: Sequence[Running]) -> Path:
-    """The one file that declares a service, among those of the running processes.
+def _declared_here(service: str, place: Place | None) -> Path | None:
+    """The file to edit; None if the service of a context is meant.
 
     Raises:
-        EditError: no process runs, or none or several of their files declare it.
+        EditError: only this machine can be meant, and nothing there declares the service.
     """
-    if not processes:
-        raise EditError("no `framepilot up` is running; name the file with --file FILE")
-    files = dict.fromkeys(file for process in processes for file in process.files)
-    found = [file for file in files if file.exists() and editing.declares(_read(file), service)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(str(file) for file in found or files)
-    if found:
-        raise EditError(f"service '{service}' is declared in several files; choose one with --file: {names}")
-    raise EditError(f"no running `framepilot up` has a service '{service}'; its files are: {names}")
+    if place is Place.CONTEXT:
+        return None
+    processes = sessions()
+    return find(service, processes) if place is Place.SESSION or declared_in(service, processes) else None
 
 
-def rewrite(file: Path, edit: Edit) -> tuple[str, ...]:
-    """Make the edit in the file, in one step; what changed, one sentence each.
+def _in_context(choice: Choice, edit: Edit, wait_s: float | None) -> None:
+    # The client takes a second to load: only here is it needed.
+    from framepilot_operator.commands.context_set import set_in_context  # noqa: PLC0415
 
-    Raises:
-        EditError: it cannot be made, or what it gives is not valid; the file is untouched.
-    """
-    edited = editing.apply(_read(file), edit, str(file))
-    if not edited.changed:
-        return ()
-    # A link stays a link, and permissions stay what they are.
-    target = file.resolve()
-    try:
-        mode = target.stat().st_mode
-        write_atomically(target, edited.text)
-        target.chmod(mode)
-    except OSError as error:
-        raise EditError(f"{file}: cannot be written: {error.strerror}; nothing was changed") from error
-    return edited.changed
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise EditError(f"{file}: there is no such file; check the path") from error
-    except OSError as error:
-        raise EditError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise EditError(f"{file}: is not UTF-8 text") from error
+    asyncio.run(set_in_context(choice, edit, wait_s, typer.echo, lambda line: typer.echo(line, err=True)))

@@ -49,7 +49,7 @@ def up(
         report=None if report is None else report.absolute(),
     )
     try:
-        with registered(home / "up", files), _screen(checked) as show:
+        with registered(home / "up", files, session.state), _screen(checked) as show:
             _say_how_to_change(services[0])
             code = asyncio.run(run(session, show, time.time))
     except (ClusterError, OSError) as error:

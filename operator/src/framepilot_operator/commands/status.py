@@ -1,0 +1,111 @@
+"""`framepilot status`: what the services of a running session, or of a Kubernetes context, are doing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from framepilot_operator.commands.context_error import ContextError
+from framepilot_operator.commands.place import (
+    Choice,
+    ContextName,
+    Kubeconfig,
+    Local,
+    Namespace,
+    Place,
+    decided,
+    not_in_a_session,
+    qualified,
+    sessions,
+)
+from framepilot_operator.commands.service_view import Json
+from framepilot_operator.commands.session_services import follow_sessions, read_sessions
+from framepilot_operator.commands.status_show import Output, Services, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which services are asked for; None: whatever they are called, wherever they are."""
+
+    service: str | None
+    namespace: str | None
+
+    @property
+    def what(self) -> str:
+        """What a place must have, as the end of a sentence."""
+        if self.service is not None:
+            return f"has a service '{self.service}'"
+        return "has services" + ("" if self.namespace is None else f" in namespace '{self.namespace}'")
+
+    def of(self, services: Services) -> dict[str, Json]:
+        """Those of a session's services that are meant; a name alone means the namespace `default`."""
+        if self.service is not None:
+            key = self.service if "/" in self.service else f"default/{self.service}"
+            return {key: services[key]} if key in services else {}
+        return {key: found for key, found in services.items() if self.namespace in {None, key.partition("/")[0]}}
+
+
+def status(
+    service: Annotated[str | None, typer.Argument(help="Its name, or namespace/name; else all.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="A table, or the resources.")] = Output.TABLE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show every change.")] = False,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces.")] = False,
+    namespace: Namespace = None,
+    context: ContextName = None,
+    kubeconfig: Kubeconfig = None,
+    local: Local = None,
+) -> None:
+    """Show services and what each module runs: those of the running `framepilot up` processes, else those of kubectl's
+    current context."""
+    if all_namespaces and (namespace is not None or service is not None):
+        raise typer.BadParameter("does not go with SERVICE and --namespace", param_hint="--all-namespaces")
+    choice = Choice(namespace, context, kubeconfig)
+    place = decided(local, choice)
+    asked = Asked(None if service is None else qualified(service, namespace), namespace)
+    try:
+        if place is Place.SESSION or (place is None and asked.of(read_sessions(sessions()))):
+            asyncio.run(_show(_of_sessions(asked), asked, output, again=watch))
+        else:
+            with not_in_a_session(asked.what, place):
+                _of_context(choice, asked, output, everywhere=all_namespaces, again=watch)
+    except ContextError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        # The way to end a watch, and as kubectl says it.
+        raise typer.Exit(130) from None
+
+
+def _of_context(choice: Choice, asked: Asked, output: Output, *, everywhere: bool, again: bool) -> None:
+    # The client takes a second to load: only here is it needed.
+    from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
+
+    found = services_in_context(choice, asked.service, _note, everywhere=everywhere, again=again)
+    asyncio.run(_show(found, asked, output, again=again))
+
+
+async def _of_sessions(asked: Asked) -> AsyncGenerator[dict[str, Json], None]:
+    if not asked.of(read_sessions(sessions())):
+        raise ContextError(f"no running `framepilot up` {asked.what}")
+    for process in sessions():
+        _note(f"a running `framepilot up`: {', '.join(str(file) for file in process.files)}")
+    async for services in follow_sessions(sessions):
+        yield asked.of(services)
+
+
+async def _show(found: AsyncGenerator[dict[str, Json], None], asked: Asked, output: Output, *, again: bool) -> None:
+    with shown(output, one=asked.service is not None, again=again) as show:
+        async with aclosing(found):
+            async for services in found:
+                show(services)
+                if not again:
+                    return
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,218 @@
+"""The objects of an instance, from what is declared: its Deployment, its Service, the ConfigMap of its desired state.
+
+What changes while it runs (batch sizes, models, streams) is in the ConfigMap only. The pod template never carries it,
+so no such change ever replaces a pod. The pod keeps to the pod security standard *restricted*: its root file system is
+read-only, and what torch writes goes to volumes of its own.
+https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import JsonValue
+
+from framepilot.contract.desired import DesiredState
+from framepilot.resources.meta import API_VERSION
+from framepilot.resources.service import InferenceService
+from framepilot_operator.manifests.names import FINGERPRINT, OWNER_UID, labels, object_name, selector_labels
+
+JsonObject = dict[str, JsonValue]
+
+CONTAINER: Final = "app"
+PORT: Final = 8080
+DESIRED_KEY: Final = "desired.json"
+LARGEST_DESIRED_BYTES: Final = 1 << 20
+"""What a ConfigMap holds. https://kubernetes.io/docs/concepts/configuration/configmap/#motivation"""
+_USER: Final = 10001
+_DRAIN_S: Final = 35
+
+_DESIRED_FOLDER: Final = "/etc/framepilot"
+_CACHE_FOLDER: Final = "/cache"
+_MOUNTS: Final[list[JsonValue]] = [
+    {"name": "framepilot-desired", "mountPath": _DESIRED_FOLDER, "readOnly": True},
+    {"name": "framepilot-cache", "mountPath": _CACHE_FOLDER},
+    {"name": "framepilot-tmp", "mountPath": "/tmp"},  # noqa: S108 a volume of the pod's own
+    {"name": "framepilot-shm", "mountPath": "/dev/shm"},  # noqa: S108 the same
+]
+_ENVIRONMENT: Final[list[JsonValue]] = [
+    # A uid without an entry in /etc/passwd has no name and no home.
+    {"name": "HOME", "value": "/tmp"},  # noqa: S108 a volume of the pod's own
+    {"name": "USER", "value": "framepilot"},
+    {"name": "TORCHINDUCTOR_CACHE_DIR", "value": f"{_CACHE_FOLDER}/inductor"},
+    {"name": "TRITON_CACHE_DIR", "value": f"{_CACHE_FOLDER}/triton"},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AppImage:
+    """The image of the inference app, and how nodes get it; the secrets are in the namespace of each service."""
+
+    reference: str
+    pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What an instance runs in. Equal fingerprints: written from the same."""
+
+    deployment: JsonObject
+    service: JsonObject
+    fingerprint: str
+
+
+def workload(service: InferenceService, uid: str, image: AppImage) -> Workload:
+    """The Deployment and the Service of a service's instance; `uid` is the service's."""
+    deployment: JsonObject = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(service, uid),
+        "spec": _deployment_spec(service, uid, image),
+    }
+    network: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(service, uid),
+        "spec": {
+            "selector": {**selector_labels(service.metadata.name)},
+            "ports": [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}],
+            # /status is asked for most while nothing serves yet.
+            "publishNotReadyAddresses": True,
+        },
+    }
+    fingerprint = _digest([deployment, network])
+    # The pods' template stays out of it: a Service that changes replaces no pod.
+    deployment["metadata"] = {**_metadata(service, uid), "annotations": {FINGERPRINT: fingerprint}}
+    return Workload(deployment, network, fingerprint)
+
+
+def config_map(service: InferenceService, uid: str, document: DesiredState, version: str | None) -> JsonObject:
+    """The ConfigMap that carries a desired state to the pods.
+
+    `version` is the resourceVersion of the one that it replaces: the API server refuses it if that has changed since.
+    """
+    condition: JsonObject = {} if version is None else {"resourceVersion": version}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {**_metadata(service, uid), **condition},
+        "data": {DESIRED_KEY: document.to_json()},
+    }
+
+
+def desired_bytes(document: DesiredState) -> int:
+    """How much of a ConfigMap a desired state fills."""
+    return len(DESIRED_KEY) + len(document.to_json().encode())
+
+
+def _metadata(service: InferenceService, uid: str) -> JsonObject:
+    return {
+        "name": object_name(service.metadata.name),
+        "namespace": service.metadata.namespace,
+        "labels": {**labels(service.metadata.name)},
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": service.kind,
+                "name": service.metadata.name,
+                "uid": uid,
+                "controller": True,
+            }
+        ],
+    }
+
+
+def _deployment_spec(service: InferenceService, uid: str, image: AppImage) -> JsonObject:
+    name = service.metadata.name
+    return {
+        "replicas": 1,
+        "revisionHistoryLimit": 1,
+        # Two pods at once would both read the streams, and could not both have one device.
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {**selector_labels(name)}},
+        "template": {
+            "metadata": {
+                "labels": {**labels(name)},
+                "annotations": {OWNER_UID: uid, "kubectl.kubernetes.io/default-container": CONTAINER},
+            },
+            "spec": _pod_spec(service, image),
+        },
+    }
+
+
+def _pod_spec(service: InferenceService, image: AppImage) -> JsonObject:
+    # The fields of a template are a pod's and a container's own: they are taken as they are.
+    template: JsonObject = service.spec.template.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    pull_secrets = (*image.pull_secrets, *(each.name for each in service.spec.template.image_pull_secrets))
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _DRAIN_S,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "imagePullSecrets": [{"name": each} for each in dict.fromkeys(pull_secrets)],
+        **{key: template[key] for key in ("nodeSelector", "tolerations") if key in template},
+        "volumes": [
+            {"name": "framepilot-desired", "configMap": {"name": object_name(service.metadata.name)}},
+            {"name": "framepilot-cache", "emptyDir": {}},
+            {"name": "framepilot-tmp", "emptyDir": {}},
+            {"name": "framepilot-shm", "emptyDir": {"medium": "Memory"}},
+            *_list(template.get("volumes")),
+        ],
+        "containers": [_container(template, image)],
+    }
+
+
+def _container(template: JsonObject, image: AppImage) -> JsonObject:
+    return {
+        "name": CONTAINER,
+        "image": image.reference,
+        "imagePullPolicy": image.pull_policy,
+        "args": [
+            *("--desired", f"{_DESIRED_FOLDER}/{DESIRED_KEY}"),
+            *("--cache", _CACHE_FOLDER),
+            *("--listen", f"0.0.0.0:{PORT}"),
+        ],
+        "env": [*_ENVIRONMENT, *_list(template.get("env"))],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "resources": template.get("resources", {}),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "startupProbe": _probe("/healthz", period_s=2, failures=150),
+        "livenessProbe": _probe("/healthz", period_s=10, failures=3),
+        "readinessProbe": _probe("/readyz", period_s=2, failures=3),
+        # Why it ended then stands in the pod's status, where the operator finds it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [*_MOUNTS, *_list(template.get("volumeMounts"))],
+    }
+
+
+def _probe(path: str, *, period_s: int, failures: int) -> JsonObject:
+    return {
+        "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _list(value: JsonValue | None) -> Iterable[JsonValue]:
+    return value if isinstance(value, list) else ()
+
+
+def _digest(value: JsonValue) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

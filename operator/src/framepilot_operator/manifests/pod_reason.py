@@ -1,0 +1,90 @@
+"""Why a pod does not run, from its status, in words that a person can act on.
+
+What a pod's status says changes with every attempt of kubelet (waiting times, names of layers); what is said here does
+not, so that nothing is written while nothing happens.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from framepilot_operator.manifests.seen import SeenContainer, SeenPod, SeenTerminated
+
+_LONGEST_WORDS: Final = 400
+_IMAGE: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_ORDINARY: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+_WRAPPING: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?|^ErrImagePull: |^rpc error: code = \w+ desc = ')
+
+
+def pod_reason(pod: SeenPod) -> str | None:
+    """Why the pod does not run; None if its container does."""
+    status = pod.status
+    if pod.metadata.ending:
+        return "its pod is ending; another takes its place after that"
+    if status.phase == "Failed" and status.reason:
+        return f"its pod was ended by the node ({status.reason}): {status.message or 'no reason given'}"
+    container = pod.container
+    if container is None:
+        return _not_scheduled(pod) or "its pod waits for its node to start it"
+    if container.state.waiting is not None:
+        return _waiting(pod, container, container.state.waiting.reason, container.state.waiting.message)
+    if container.state.terminated is not None:
+        return f"its process {_ended(container.state.terminated)}"
+    return None
+
+
+def _not_scheduled(pod: SeenPod) -> str | None:
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            advice = "free what it asks for, or change spec.template"
+            return f"no node takes its pod ({condition.reason}): {condition.message.rstrip('.')}; {advice}"
+    return None
+
+
+def _waiting(pod: SeenPod, container: SeenContainer, reason: str, message: str) -> str:
+    if reason in _IMAGE:
+        said = _unwrapped(message)
+        return (
+            f"the image {container.image} cannot be pulled{f': {said}' if said else ''}; check that it exists, and the "
+            "imagePullSecrets of the operator or of spec.template"
+        )
+    last = container.last_state.terminated
+    if reason == "CrashLoopBackOff" and last is not None:
+        return f"its process {_ended(last)}; it is started again after a growing wait"
+    if reason in _ORDINARY:
+        return (
+            "its container is being created; if that lasts, a volume or the image is missing, and "
+            f"`kubectl describe pod {pod.metadata.name} -n {pod.metadata.namespace}` says which"
+        )
+    return f"its container cannot be started ({reason}): {message or 'no reason given'}"
+
+
+def _ended(last: SeenTerminated) -> str:
+    if last.reason == "OOMKilled":
+        return "was killed because it needed more memory than it may have; raise spec.template.resources.limits.memory"
+    how = f"was ended by signal {last.signal}" if last.signal else f"ended with status {last.exit_code}"
+    said = last_words(last.message)
+    return f"{how}; its last words: {said}" if said else how
+
+
+def last_words(log: str) -> str | None:
+    """The last line of the end of a log; of a JSON line, its message."""
+    line = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), None)
+    if line is None:
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line[:_LONGEST_WORDS]
+    return str(entry.get("message", line))[:_LONGEST_WORDS] if isinstance(entry, dict) else line[:_LONGEST_WORDS]
+
+
+def _unwrapped(message: str) -> str:
+    """The cause alone: kubelet says now with and now without it that it waits."""
+    while (shorter := _WRAPPING.sub("", message)) != message:
+        message = shorter
+    return message

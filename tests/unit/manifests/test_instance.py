@@ -1,0 +1,172 @@
+"""The objects of an instance: what the cluster demands of them, and what they may depend on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from framepilot.contract.desired import DesiredState
+from framepilot.resources.parse import parse_resource
+from framepilot.resources.service import InferenceService
+from framepilot_operator.manifests.instance import AppImage, config_map, desired_bytes, workload
+from framepilot_operator.manifests.names import SELECTOR
+from support.resources import service_document
+from support.snapshots import desired
+
+IMAGE = AppImage("registry.example/app:1", pull_secrets=("ours",))
+TEMPLATE = {
+    "resources": {"limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
+    "nodeSelector": {"kubernetes.io/arch": "arm64"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "env": [{"name": "OMP_NUM_THREADS", "value": "2"}],
+    "volumes": [
+        {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+        {"name": "scratch", "emptyDir": {}},
+    ],
+    "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
+    "imagePullSecrets": [{"name": "theirs"}, {"name": "ours"}],
+}
+
+
+def service(**spec: Any) -> InferenceService:
+    document = service_document()
+    document["spec"] |= spec
+    found = parse_resource(document, "test")
+    assert isinstance(found, InferenceService)
+    return found
+
+
+def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
+    return deployment["spec"]["template"]["spec"]
+
+
+def deployment(template: dict[str, Any] | None = None, image: AppImage = IMAGE) -> dict[str, Any]:
+    return workload(service(**({"template": template} if template else {})), "u", image).deployment
+
+
+def test_the_pod_keeps_to_the_restricted_standard() -> None:
+    pod = pod_of(deployment(TEMPLATE))
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+    assert all(volume.keys() - {"name"} <= allowed for volume in pod["volumes"])
+    (container,) = pod["containers"]
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "hostPort" not in container["ports"][0]
+
+
+def test_the_pod_knows_nothing_of_the_cluster() -> None:
+    pod = pod_of(deployment())
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+
+
+def test_everything_that_the_app_writes_to_is_a_volume_of_its_own() -> None:
+    (container,) = pod_of(deployment())["containers"]
+    writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/cache", "/tmp", "/dev/shm"}
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["HOME"] in writable
+    assert environment["TORCHINDUCTOR_CACHE_DIR"].startswith("/cache/")
+
+
+def test_the_desired_state_is_mounted_as_a_folder_so_that_it_follows_its_config_map() -> None:
+    pod = pod_of(deployment())
+    (container,) = pod["containers"]
+    path = container["args"][container["args"].index("--desired") + 1]
+    (mount,) = (each for each in container["volumeMounts"] if path.startswith(f"{each['mountPath']}/"))
+    assert "subPath" not in mount
+    (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
+    written = config_map(service(), "u", desired(), None)
+    assert volume["configMap"]["name"] == written["metadata"]["name"]
+    assert path.removeprefix(f"{mount['mountPath']}/") in written["data"]
+
+
+def test_every_mount_names_a_volume_and_every_probe_a_port() -> None:
+    pod = pod_of(deployment(TEMPLATE))
+    (container,) = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+    ports = {port["name"] for port in container["ports"]}
+    assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")} <= ports
+
+
+def test_the_template_of_the_service_is_what_its_pod_gets() -> None:
+    pod = pod_of(deployment(TEMPLATE))
+    (container,) = pod["containers"]
+    assert container["resources"] == {"limits": {"memory": "4Gi", "nvidia.com/gpu": "1"}}
+    assert pod["nodeSelector"] == TEMPLATE["nodeSelector"]
+    assert pod["tolerations"] == TEMPLATE["tolerations"]
+    assert [volume for volume in pod["volumes"] if not volume["name"].startswith("framepilot-")] == TEMPLATE["volumes"]
+    assert TEMPLATE["volumeMounts"][0] in container["volumeMounts"]
+    assert TEMPLATE["env"][0] in container["env"]
+    assert pod["imagePullSecrets"] == [{"name": "ours"}, {"name": "theirs"}]
+
+
+def test_only_one_pod_is_there_at_a_time_and_only_its_own_are_selected() -> None:
+    spec = deployment()["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    network = workload(service(), "u", IMAGE).service
+    assert network["spec"]["selector"] == spec["selector"]["matchLabels"]
+
+
+def test_every_object_belongs_to_the_service_and_can_be_found_again() -> None:
+    written = workload(service(), "u", IMAGE)
+    for each in (written.deployment, written.service, config_map(service(), "u", desired(), None)):
+        metadata: Any = each["metadata"]
+        assert metadata["namespace"] == "cameras"
+        (owner,) = metadata["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == (
+            "InferenceService",
+            "lobby",
+            "u",
+            True,
+        )
+        key, _, value = SELECTOR.partition("=")
+        assert metadata["labels"][key] == value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batching": {"mode": "Fixed", "size": 4}},
+        {"modules": [{"name": "face", "model": {"name": "centerface", "version": "2"}}]},
+        {"streams": [{"name": "back", "source": "file:///back.mp4"}]},
+        {"objective": {"latency": "50ms"}},
+        {"sinks": []},
+        {"models": {"store": "file:///others"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_is_changed_in_a_running_container_never_touches_its_workload(change: dict[str, Any]) -> None:
+    assert workload(service(**change), "u", IMAGE) == workload(service(), "u", IMAGE)
+
+
+def test_the_fingerprint_follows_everything_that_the_workload_is_made_of() -> None:
+    plain = workload(service(), "u", IMAGE).fingerprint
+    others = {
+        workload(service(template=TEMPLATE), "u", IMAGE).fingerprint,
+        workload(service(), "another", IMAGE).fingerprint,
+        workload(service(), "u", AppImage("registry.example/app:2")).fingerprint,
+    }
+    assert len(others | {plain}) == 4
+    assert workload(service(), "u", IMAGE).fingerprint == plain
+
+
+def test_the_fingerprint_is_on_the_deployment_and_not_in_its_pods() -> None:
+    written = workload(service(), "u", IMAGE)
+    assert written.fingerprint in str(written.deployment["metadata"])
+    assert written.fingerprint not in str(written.deployment["spec"])
+
+
+def test_the_config_map_carries_the_document_and_is_written_only_over_what_was_read() -> None:
+    document = desired(generation=7)
+    written: Any = config_map(service(), "u", document, "41")
+    assert DesiredState.parse(written["data"]["desired.json"]) == document
+    assert written["metadata"]["resourceVersion"] == "41"
+    assert "resourceVersion" not in str(config_map(service(), "u", document, None))
+    assert desired_bytes(document) == sum(len(f"{key}{value}".encode()) for key, value in written["data"].items())
