@@ -53,7 +53,12 @@ def lobby(namespace: Kubectl, **spec: Any) -> dict[str, Any]:
     """Declare a service that no node can run: what is tested is what the API server and the command say."""
     document = service_document()
     document["metadata"]["namespace"] = namespace.namespace
-    document["spec"] |= {"template": {"nodeSelector": {"nowhere": "at-all"}}, **spec}
+    document["spec"] |= {
+        "streams": [{"name": "door", "source": "test://160x120"}],
+        "sinks": [{"name": "events", "type": "stdout"}],
+        "template": {"nodeSelector": {"nowhere": "at-all"}},
+        **spec,
+    }
     namespace.apply(document)
     return namespace.get(KIND, "lobby")
 

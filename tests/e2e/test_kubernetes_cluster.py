@@ -298,7 +298,7 @@ async def test_another_image_replaces_the_pod_and_another_batch_does_not(granted
     await operator.reconcile()
     assert (stored(granted).generation, batch_size(stored(granted))) == (2, 8)
     assert granted.get("deployment", OBJECT)["spec"]["template"] == template
-    upgraded = operators(image=MISSING_IMAGE.replace(":1", ":2").replace("127.0.0.1:2", "127.0.0.1:5"))
+    upgraded = operators(image=f"{MISSING_IMAGE}0")
     assert not instance_of(await upgraded.look()).current
     await upgraded.reconcile()
     assert granted.get("deployment", OBJECT)["spec"]["template"] != template
