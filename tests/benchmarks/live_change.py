@@ -117,6 +117,7 @@ class Served:
         videos = ("carphone_pristine.mp4", "bikes.mp4", "carphone_pristine.mp4")
         pipeline = Pipeline(
             service=SERVICE,
+            uid="service",
             objective_ms=1000,
             streams=tuple(
                 DesiredStream(

@@ -20,6 +20,8 @@ from support.operator_release import NAMESPACE, OperatorRelease
 WORK = {
     ("framepilot.dev", "inferenceservices", "get list watch"),
     ("framepilot.dev", "inferenceservices/status", "patch"),
+    ("framepilot.dev", "inferenceruntimes", "get list watch create patch delete"),
+    ("framepilot.dev", "inferenceruntimes/status", "patch"),
     ("framepilot.dev", "modelprofiles", "get list watch create patch"),
     ("apps", "deployments", "get list watch create patch delete"),
     ("", "configmaps", "get list watch create patch delete"),
@@ -27,6 +29,7 @@ WORK = {
     ("", "pods", "get list watch patch"),
     ("events.k8s.io", "events", "create"),
 }
+NODES = {("", "nodes", "get list watch")}
 LEASE = {
     ("coordination.k8s.io", "leases", "create"),
     ("coordination.k8s.io", f"leases/{LEASE_NAME}", "get patch"),
@@ -67,7 +70,7 @@ def granted(rendered: Rendered) -> dict[tuple[str, str], Rules]:
 
 
 def test_the_operator_may_do_in_all_namespaces_what_it_needs_there_and_no_more() -> None:
-    assert granted(render()) == {("ClusterRole", ""): WORK, ("Role", "operators"): LEASE}
+    assert granted(render()) == {("ClusterRole", ""): WORK | NODES, ("Role", "operators"): LEASE}
 
 
 def test_an_operator_of_some_namespaces_has_no_rights_elsewhere() -> None:
@@ -92,11 +95,17 @@ def test_the_roles_of_users_become_part_of_the_clusters_own() -> None:
     }
     assert rules(rendered.one("ClusterRole", "framepilot-view")["rules"]) == {
         ("framepilot.dev", each, "get list watch")
-        for each in ("inferenceservices", "inferenceservices/status", "modelprofiles")
+        for each in (
+            "inferenceservices",
+            "inferenceservices/status",
+            "inferenceruntimes",
+            "inferenceruntimes/status",
+            "modelprofiles",
+        )
     }
     assert rules(rendered.one("ClusterRole", "framepilot-edit")["rules"]) == {
         ("framepilot.dev", each, "create update patch delete deletecollection")
-        for each in ("inferenceservices", "modelprofiles")
+        for each in ("inferenceservices", "inferenceruntimes", "modelprofiles")
     }
 
 
@@ -124,8 +133,8 @@ def test_the_account_of_a_release_for_all_namespaces_can_do_that_and_no_more(
     operator: OperatorRelease, namespace: Kubectl
 ) -> None:
     account = f"system:serviceaccount:{NAMESPACE}:framepilot"
-    assert as_sets(allowed(namespace, account, str(namespace.namespace))) == as_sets(WORK)
-    assert as_sets(allowed(namespace, account, NAMESPACE)) == as_sets(WORK | LEASE)
+    assert as_sets(allowed(namespace, account, str(namespace.namespace))) == as_sets(WORK | NODES)
+    assert as_sets(allowed(namespace, account, NAMESPACE)) == as_sets(WORK | NODES | LEASE)
 
 
 @pytest.fixture

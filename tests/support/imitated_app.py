@@ -23,6 +23,7 @@ from framepilot.contract.observed import (
     Device,
     ObservedBatch,
     ObservedModule,
+    ObservedPipeline,
     ObservedRollout,
     ObservedState,
     ProfilePoint,
@@ -76,6 +77,10 @@ class ImitatedApp:
             error=self.error,
             started_at=self.started_at,
             device=Device(device_class="cpu", name="imitated"),
+            pipelines=tuple(
+                ObservedPipeline(service=pipeline.service, uid=pipeline.uid)
+                for pipeline in ([] if desired is None else desired.pipelines)
+            ),
             modules=tuple(
                 self._module(pipeline.service, module)
                 for pipeline in ([] if desired is None else desired.pipelines)

@@ -185,6 +185,24 @@ INVALID_SERVICES = (
     InvalidService("a store with a query", "spec/models/store", "https://models.site/a?token=x", _STORE),
     InvalidService("a store without a host", "spec/models/store", "https:///a", _STORE),
     InvalidService(
+        "a template beside the one of its runtime",
+        "spec/placement",
+        {"runtimeRef": {"name": "shared"}},
+        "the template is that of the runtime that runtimeRef names; move it there",
+    ),
+    InvalidService(
+        "an isolated service in a runtime",
+        "spec/placement",
+        {"isolated": True, "runtimeRef": {"name": "shared"}},
+        "isolated refuses what runtimeRef asks for; remove one of them",
+    ),
+    InvalidService(
+        "a runtime of another namespace",
+        "spec/placement",
+        {"runtimeRef": {"name": "other/shared"}},
+        "a name: lower-case letters, digits and '-' between them, at most 63",
+    ),
+    InvalidService(
         "an amount with a strange unit",
         f"{_TEMPLATE}/resources/requests/memory",
         "4GB",

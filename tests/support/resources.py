@@ -29,6 +29,22 @@ def service_document() -> dict[str, Any]:
     }
 
 
+def runtime_document() -> dict[str, Any]:
+    """A runtime whose pod gets a device and a volume."""
+    return {
+        "apiVersion": "framepilot.dev/v1alpha1",
+        "kind": "InferenceRuntime",
+        "metadata": {"name": "shared", "namespace": "cameras"},
+        "spec": {
+            "template": {
+                "resources": {"limits": {"nvidia.com/gpu": 1}},
+                "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+                "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+            }
+        },
+    }
+
+
 def profile_document() -> dict[str, Any]:
     """A `ModelProfile` of two batch sizes."""
     return {

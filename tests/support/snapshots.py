@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from framepilot.contract.desired import Batch, DesiredModule, DesiredState, DesiredStream, ModelRef, Pipeline
@@ -12,18 +13,26 @@ from framepilot.contract.observed import (
     Latencies,
     ObservedBatch,
     ObservedModule,
+    ObservedPipeline,
     ObservedRollout,
     ObservedState,
     ObservedStream,
     ServingModel,
     StreamState,
 )
+from framepilot.resources.meta import ObjectMeta
 from framepilot.resources.parse import parse_resource
+from framepilot.resources.placement import Placement, RuntimeRef
+from framepilot.resources.runtime import InferenceRuntime, InferenceRuntimeSpec
 from framepilot.resources.service import InferenceService
+from framepilot.resources.template import InstanceTemplate, Resources
 from framepilot.rollouts.state import RolloutState
-from framepilot_operator.cluster.port import DeclaredService, Instance, Snapshot
+from framepilot_operator.cluster.port import DeclaredRuntime, DeclaredService, Instance, Snapshot
+from framepilot_operator.manifests.owner import Owner
 
 SERVICE = "cameras/lobby"
+OWNER = Owner.service(SERVICE)
+UID = "u"
 DIGEST = "a" * 64
 
 
@@ -50,7 +59,37 @@ def resource(batching: Mapping[str, object] | None = None, version: str = "1") -
 def declared(
     changed_at: float = 0, batching: Mapping[str, object] | None = None, version: str = "1"
 ) -> DeclaredService:
-    return DeclaredService(resource(batching, version), uid="u", generation=1, changed_at=changed_at)
+    return DeclaredService(resource(batching, version), uid=UID, generation=1, changed_at=changed_at)
+
+
+def named(name: str) -> DeclaredService:
+    """A service of another name, with that as its uid."""
+    service = declared()
+    metadata = service.resource.metadata.model_copy(update={"name": name})
+    return replace(service, uid=name, resource=service.resource.model_copy(update={"metadata": metadata}))
+
+
+def _changed(service: DeclaredService, **spec: object) -> DeclaredService:
+    changed = service.resource.spec.model_copy(update=spec)
+    return replace(service, resource=service.resource.model_copy(update={"spec": changed}))
+
+
+def within(runtime: str, service: DeclaredService) -> DeclaredService:
+    """The service, placed in this runtime."""
+    return _changed(service, placement=Placement(runtime_ref=RuntimeRef(name=runtime)))
+
+
+def wanting(service: DeclaredService, resource: str = "example.com/gpu", *, isolated: bool = False) -> DeclaredService:
+    """The service, in need of a device."""
+    template = InstanceTemplate(resources=Resources(limits={resource: "1"}))
+    changed = _changed(service, template=template, placement=Placement(isolated=isolated))
+    return replace(changed, devices=template.devices)
+
+
+def declared_runtime(name: str) -> DeclaredRuntime:
+    metadata = ObjectMeta(name=name, namespace="cameras")
+    resource = InferenceRuntime(metadata=metadata, spec=InferenceRuntimeSpec())
+    return DeclaredRuntime(resource, uid=f"uid of {name}", generation=1)
 
 
 def desired(
@@ -67,8 +106,8 @@ def desired(
         model=ModelRef(name="centerface", version=version, uri=f"file:///models/centerface/{version}"),
         attempt=attempt,
     )
-    pipeline = Pipeline(service=SERVICE, objective_ms=200, streams=tuple(streams), modules=(module,))
-    return DesiredState(instance_uid="u", generation=generation, pipelines=(pipeline,))
+    pipeline = Pipeline(service=SERVICE, uid=UID, objective_ms=200, streams=tuple(streams), modules=(module,))
+    return DesiredState(instance_uid=UID, generation=generation, pipelines=(pipeline,))
 
 
 def stream(
@@ -127,10 +166,11 @@ def observed(
     started_at: float = 0,
 ) -> ObservedState:
     return ObservedState(
-        instance_uid="u",
+        instance_uid=UID,
         generation=generation,
         started_at=started_at,
         device=Device(device_class="cpu", name="a CPU"),
+        pipelines=(ObservedPipeline(service=SERVICE, uid=UID),),
         modules=tuple(modules),
         streams=tuple(streams),
     )
@@ -139,7 +179,5 @@ def observed(
 def snapshot(
     service: DeclaredService | None = None, wanted: DesiredState | None = None, state: ObservedState | None = None
 ) -> Snapshot:
-    instance = Instance(
-        name=SERVICE, uid="u", service=SERVICE, desired=wanted or desired(), observed=state, running=True
-    )
+    instance = Instance(OWNER, UID, desired=wanted or desired(), observed=state, running=True)
     return Snapshot(services=(service or declared(),), instances=(instance,))

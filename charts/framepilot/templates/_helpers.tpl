@@ -40,11 +40,15 @@ What the operator may do where it looks after services: read what it watches, wr
 */}}
 {{- define "framepilot.rules" -}}
 - apiGroups: [framepilot.dev]
-  resources: [inferenceservices, modelprofiles]
+  resources: [inferenceservices, inferenceruntimes, modelprofiles]
   verbs: [get, list, watch]
 - apiGroups: [framepilot.dev]
-  resources: [inferenceservices/status]
+  resources: [inferenceservices/status, inferenceruntimes/status]
   verbs: [patch]
+# The runtimes that services share because they ask for the same device.
+- apiGroups: [framepilot.dev]
+  resources: [inferenceruntimes]
+  verbs: [create, patch, delete]
 - apiGroups: [framepilot.dev]
   resources: [modelprofiles]
   verbs: [create, patch]

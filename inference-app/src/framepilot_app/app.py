@@ -28,7 +28,7 @@ from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
 from framepilot_app.streams.hub import Hub
 from framepilot_app.telemetry.metrics import Metrics, StateCollector
-from framepilot_app.telemetry.status import add, observed_modules, observed_streams, totals
+from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
 from framepilot_app.web.server import serve
 
 STUCK_AFTER_S = 60.0
@@ -132,14 +132,14 @@ class App:
             error=self._error(),
             started_at=self._started_at,
             device=describe(self._machinery.device.device),
+            pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 
     def _error(self) -> str | None:
-        sinks = [error for service in self._controller.services.values() for error in service.sink_errors]
-        errors = [self._controller.error, self._machinery.journal.error, *sinks]
+        errors = [self._controller.error, self._machinery.journal.error]
         return "; ".join(error for error in errors if error) or None
 
     async def _follow(self) -> None:

@@ -213,6 +213,7 @@ class Service:
             if served is None:
                 module = Module(self.name, entry, self._lane_drained)
                 rollouts = ModuleRollouts(
+                    self.declared.uid,
                     module,
                     self._machinery.store,
                     self._machinery.device,

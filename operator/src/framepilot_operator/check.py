@@ -24,7 +24,7 @@ def check(files: Sequence[Path]) -> Checked:
     """Read every file and look for problems."""
     found = [_read(file) for file in files]
     resources = tuple((declared.file, resource) for declared in found for resource in declared.resources)
-    return Checked(resources, updated(Registry({}), found, now=0).problems)
+    return Checked(resources, updated(Registry(), found, now=0).problems)
 
 
 def lines(problems: Sequence[Problem]) -> Iterator[str]:

@@ -17,12 +17,13 @@ from framepilot.contract.observed import ObservedModule, ObservedState, Observed
 from framepilot_operator.changes import ModuleKey
 from framepilot_operator.cluster.port import Instance, Snapshot
 from framepilot_operator.ledger import Ledger, StreamKey
+from framepilot_operator.manifests.owner import Owner
 
 
 class Life(NamedTuple):
     """One process of one instance."""
 
-    instance: str
+    instance: Owner
     started_at: float
 
 
@@ -50,7 +51,7 @@ class Observations:
                 self._look_at(instance, instance.observed)
 
     def _look_at(self, instance: Instance, observed: ObservedState) -> None:
-        life = Life(instance.name, observed.started_at)
+        life = Life(instance.owner, observed.started_at)
         for module in observed.modules:
             self.modules.setdefault((module.service, module.name), {})[life] = module
         sources = _sources(instance)

@@ -13,10 +13,10 @@ from pathlib import Path
 from framepilot_operator import report as reporting
 from framepilot_operator.cluster.local import DRAIN_S, LocalCluster, app_executable
 from framepilot_operator.cluster.port import Snapshot
+from framepilot_operator.decision import no_sinks
 from framepilot_operator.ending import ended, failures
 from framepilot_operator.event_files import EventFiles
 from framepilot_operator.frame_count import count_frames
-from framepilot_operator.loop import no_sinks
 from framepilot_operator.loop import run as reconcile
 from framepilot_operator.screen import Show
 from framepilot_operator.table import totals

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from framepilot.contract.observed import ObservedModule, ObservedRollout
-from framepilot.resources.meta import Condition, ConditionStatus
+from framepilot.resources.conditions import Finding, conditions
+from framepilot.resources.meta import ConditionStatus
 from framepilot.resources.service import InferenceServiceStatus, Module, ModuleStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import DeclaredService, Instance
+from framepilot_operator.instance_health import not_ready, refused, under_way
 from framepilot_operator.planning.plan import ServicePlan
 
-LONGEST_MESSAGE: Final = 4096
 _SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 
 
@@ -28,55 +28,52 @@ _SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 class Facts:
     """What is known of one service at one look.
 
-    `pending`: its instance does not have its newest desired state yet. `problem`: why its newest declaration cannot be
-    used. `failure`: why something could not be done for it; it is tried again.
+    `beside`: the services that share its instance. `pending`: its instance does not have its newest desired state yet.
+    `shortage`: the device that its instance waits for, and who has it. `unplaced`: why no instance shall run it.
+    `problem`: why its newest declaration cannot be used. `failure`: why something could not be done for it; it is tried
+    again.
     """
 
     service: DeclaredService
     plan: ServicePlan | None = None
     instance: Instance | None = None
+    beside: tuple[str, ...] = ()
     pending: bool = False
+    shortage: str | None = None
+    unplaced: str | None = None
     problem: str | None = None
     failure: str | None = None
 
     def observed(self) -> Mapping[str, ObservedModule]:
         """The modules of this service as its instance reports them."""
         state = None if self.instance is None else self.instance.observed
-        modules = () if state is None else state.modules
-        return {module.name: module for module in modules if module.service == self.service.key}
+        return {} if state is None else state.modules_of(self.service.key, self.service.uid)
 
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """A condition without its times."""
-
-    type: str
-    status: ConditionStatus
-    reason: str
-    message: str
+    def sink_error(self) -> str | None:
+        """What its instance says of its sinks."""
+        state = None if self.instance is None else self.instance.observed
+        pipeline = None if state is None else state.pipeline(self.service.key, self.service.uid)
+        return None if pipeline is None else pipeline.error
 
 
 def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
     """The status to report; `now` is Unix seconds. Times of conditions move only when their status changes."""
     generation = facts.service.generation
-    before = {condition.type: condition for condition in facts.service.resource.status.conditions}
+    before = facts.service.resource.status.conditions
     findings = (_ready(facts), _reconciling(facts), _stalled(facts), _feasible(facts), _models_ready(facts))
     observed = facts.observed()
     return InferenceServiceStatus(
         observed_generation=generation,
-        conditions=tuple(_condition(finding, before.get(finding.type), generation, now) for finding in findings),
+        conditions=conditions(findings, before, generation, now),
         modules=tuple(_module(module, observed.get(module.name)) for module in facts.service.resource.spec.modules),
-        instances=() if facts.instance is None else (facts.instance.name.rpartition("/")[2],),
+        instances=() if facts.instance is None else (facts.instance.owner.name,),
     )
 
 
-def _ready(facts: Facts) -> _Finding:
-    if facts.instance is None:
-        return _Finding("Ready", ConditionStatus.FALSE, "NoInstance", "There is no instance yet.")
-    if not facts.instance.running:
-        return _Finding("Ready", ConditionStatus.FALSE, "NotRunning", _because("The instance does not run", facts))
-    if facts.instance.observed is None:
-        return _Finding("Ready", ConditionStatus.FALSE, "NotObserved", _because("The instance does not answer", facts))
+def _ready(facts: Facts) -> Finding:
+    missing = not_ready(facts.instance)
+    if missing is not None:
+        return Finding("Ready", ConditionStatus.FALSE, *missing)
     observed = facts.observed()
     idle = [
         module.name
@@ -84,26 +81,24 @@ def _ready(facts: Facts) -> _Finding:
         if module.name not in observed or observed[module.name].serving is None
     ]
     if idle:
-        return _Finding("Ready", ConditionStatus.FALSE, "NotServing", f"Nothing serves yet: {', '.join(idle)}.")
-    return _Finding("Ready", ConditionStatus.TRUE, "Serving", "Every module serves.")
+        return Finding("Ready", ConditionStatus.FALSE, "NotServing", f"Nothing serves yet: {', '.join(idle)}.")
+    return Finding("Ready", ConditionStatus.TRUE, "Serving", "Every module serves.")
 
 
-def _reconciling(facts: Facts) -> _Finding:
+def _reconciling(facts: Facts) -> Finding:
     reason, message = _under_way(facts) or ("UpToDate", "Nothing is on its way.")
     status = ConditionStatus.FALSE if reason == "UpToDate" else ConditionStatus.TRUE
-    return _Finding("Reconciling", status, reason, message)
+    return Finding("Reconciling", status, reason, message)
 
 
 def _under_way(facts: Facts) -> tuple[str, str] | None:
-    instance = facts.instance
     if facts.failure is not None:
         return "Retrying", f"It is tried again: {facts.failure}"
-    if instance is None or facts.pending:
-        return "Applying", "The desired state is being written."
-    if not instance.running or instance.observed is None:
-        return "Starting", _because("The instance is starting", facts)
-    if instance.desired is not None and instance.observed.generation < instance.desired.generation:
-        return "Applying", f"The instance has not taken over generation {instance.desired.generation} yet."
+    if facts.unplaced is not None:
+        return None
+    coming = under_way(facts.instance, pending=facts.pending)
+    if coming is not None:
+        return coming
     rolling = [
         f"{name}: version {module.rollout.candidate} is {module.rollout.state.value}"
         for name, module in facts.observed().items()
@@ -112,53 +107,60 @@ def _under_way(facts: Facts) -> tuple[str, str] | None:
     return ("RollingOut", f"{'; '.join(rolling)}.") if rolling else None
 
 
-def _stalled(facts: Facts) -> _Finding:
+def _stalled(facts: Facts) -> Finding:
     reason, message = _stuck(facts) or ("Progressing", "Nothing stands in the way.")
     status = ConditionStatus.FALSE if reason == "Progressing" else ConditionStatus.TRUE
-    return _Finding("Stalled", status, reason, message)
+    return Finding("Stalled", status, reason, message)
 
 
 def _stuck(facts: Facts) -> tuple[str, str] | None:
     if facts.problem is not None:
         return "InvalidDeclaration", f"The newest declaration is not used, the one before is in force: {facts.problem}"
-    state = None if facts.instance is None else facts.instance.observed
-    if state is not None and state.error is not None:
-        return "DesiredStateRefused", f"The instance does not take the desired state: {state.error}"
-    refused = list(_refusals(facts))
-    return ("ModelRefused", "; ".join(refused)) if refused else None
+    if facts.unplaced is not None:
+        return "RuntimeNotFound", f"It has no place: {facts.unplaced}"
+    not_taken = refused(facts.instance)
+    if not_taken is not None:
+        return not_taken
+    refusals = list(_refusals(facts))
+    if refusals:
+        return "ModelRefused", "; ".join(refusals)
+    sink_error = facts.sink_error()
+    return None if sink_error is None else ("SinkFailed", f"Results are not written: {sink_error}")
 
 
-def _feasible(facts: Facts) -> _Finding:
+def _feasible(facts: Facts) -> Finding:
     plan = facts.plan
+    if facts.shortage is not None:
+        return Finding("Feasible", ConditionStatus.FALSE, "NoDevice", f"It gets no device: {facts.shortage}.")
     if plan is None or plan.feasible is None:
         reason = "There is no plan yet" if plan is None else plan.reason
-        return _Finding("Feasible", ConditionStatus.UNKNOWN, "NotMeasured", f"It cannot be said yet: {reason}.")
+        return Finding("Feasible", ConditionStatus.UNKNOWN, "NotMeasured", f"It cannot be said yet: {reason}.")
     objective = f"{plan.objective_ms:g} ms"
     if plan.feasible:
-        return _Finding("Feasible", ConditionStatus.TRUE, "Planned", f"The plan holds the objective of {objective}.")
+        return Finding("Feasible", ConditionStatus.TRUE, "Planned", f"The plan holds the objective of {objective}.")
     needed = (
         "" if plan.needed_ms is None else f"; an objective of about {_rounded_up(plan.needed_ms):g} ms could be held"
     )
-    return _Finding(
-        "Feasible", ConditionStatus.FALSE, "ObjectiveTooShort", f"No plan holds the objective of {objective}{needed}."
-    )
+    beside = f" beside {', '.join(facts.beside)} on one device" if facts.beside else ""
+    message = f"No plan holds the objective of {objective}{beside}{needed}."
+    return Finding("Feasible", ConditionStatus.FALSE, "ObjectiveTooShort", message)
 
 
-def _models_ready(facts: Facts) -> _Finding:
-    refused = list(_refusals(facts))
-    if refused:
-        return _Finding("ModelsReady", ConditionStatus.FALSE, "ModelRefused", "; ".join(refused))
+def _models_ready(facts: Facts) -> Finding:
+    refusals = list(_refusals(facts))
+    if refusals:
+        return Finding("ModelsReady", ConditionStatus.FALSE, "ModelRefused", "; ".join(refusals))
     observed = facts.observed()
     if not observed:
-        return _Finding("ModelsReady", ConditionStatus.UNKNOWN, "NotObserved", "No instance has reported its models.")
+        return Finding("ModelsReady", ConditionStatus.UNKNOWN, "NotObserved", "No instance has reported its models.")
     missing = [
         _progress(module, observed.get(module.name))
         for module in facts.service.resource.spec.modules
         if not _serves(module, observed.get(module.name))
     ]
     if missing:
-        return _Finding("ModelsReady", ConditionStatus.FALSE, "RollingOut", f"{'; '.join(missing)}.")
-    return _Finding("ModelsReady", ConditionStatus.TRUE, "Serving", "Every module serves its declared version.")
+        return Finding("ModelsReady", ConditionStatus.FALSE, "RollingOut", f"{'; '.join(missing)}.")
+    return Finding("ModelsReady", ConditionStatus.TRUE, "Serving", "Every module serves its declared version.")
 
 
 def _refusals(facts: Facts) -> Iterator[str]:
@@ -207,26 +209,6 @@ def _module(module: Module, observed: ObservedModule | None) -> ModuleStatus:
         batch=observed.batch.size,
         refused=None if refusal is None else refusal.candidate,
     )
-
-
-def _condition(finding: _Finding, before: Condition | None, generation: int, now: float) -> Condition:
-    same = before is not None and before.status is finding.status
-    return Condition(
-        type=finding.type,
-        status=finding.status,
-        reason=finding.reason,
-        message=finding.message[:LONGEST_MESSAGE],
-        # Whole seconds, as Kubernetes stores times.
-        last_transition_time=before.last_transition_time
-        if same and before is not None
-        else datetime.fromtimestamp(math.floor(now), UTC),
-        observed_generation=generation,
-    )
-
-
-def _because(what: str, facts: Facts) -> str:
-    reason = None if facts.instance is None else facts.instance.reason
-    return f"{what}." if reason is None else f"{what}: {reason}"
 
 
 def _rounded_up(value: float) -> float:

@@ -59,9 +59,9 @@ def wrong(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
                 yield f"{service.key} {condition.type}", condition.message
     for instance in snapshot.instances:
         if instance.reason is not None:
-            yield f"instance {instance.name}", instance.reason
+            yield f"instance {instance.owner}", instance.reason
         if instance.observed is not None and instance.observed.error is not None:
-            yield f"instance {instance.name} desired state", instance.observed.error
+            yield f"instance {instance.owner} desired state", instance.observed.error
 
 
 def _is_wrong(condition: Condition) -> bool:
@@ -128,7 +128,7 @@ def _devices(snapshot: Snapshot) -> Table:
     for instance in snapshot.instances:
         device = instance.observed.device if instance.observed else None
         name, kind = (device.name, device.device_class) if device else ("", "")
-        table.add_row(instance.name, name, kind, str(instance.restarts))
+        table.add_row(str(instance.owner), name, kind, str(instance.restarts))
     return table
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from framepilot_operator.changes import ChangeLog, LiveChange, follow
-from framepilot_operator.cluster.port import Change, Cluster, ServiceStatus, Snapshot, Trigger
+from framepilot_operator.cluster.port import Change, Cluster, Snapshot, Status, Trigger
 from framepilot_operator.event_files import EventFiles
 from framepilot_operator.ledger import Ledger
 from framepilot_operator.observations import Observations
@@ -81,8 +81,8 @@ class Witnessed:
         """Make one change."""
         await self._cluster.apply(change)
 
-    async def report(self, status: ServiceStatus) -> None:
-        """Publish the status of one service."""
+    async def report(self, status: Status) -> None:
+        """Publish one status."""
         await self._cluster.report(status)
 
     def triggers(self) -> AsyncIterator[Trigger]:

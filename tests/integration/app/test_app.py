@@ -59,10 +59,11 @@ def module(store: Path, version: str = "1", **fields) -> DesiredModule:
     return DesiredModule(name=fields.pop("name", "m"), budget_ms=100, batch=batch, model=ref(store, version), **fields)
 
 
-def pipeline(service: str, modules, out: Path, *, source: str = ENDLESS, **stream) -> Pipeline:
+def pipeline(service: str, modules, out: Path, *, source: str = ENDLESS, uid: str = "s", **stream) -> Pipeline:
     stream = {"delivery": Delivery.LOSSLESS, "realtime": True, **stream}
     return Pipeline(
         service=f"tests/{service}",
+        uid=uid,
         objective_ms=1000,
         streams=(DesiredStream(name="s", source=source, **stream),),
         modules=tuple(modules),
@@ -202,6 +203,41 @@ def test_streams_and_sinks_come_and_go_live(app, store, out, tmp_path):
     eventually(lambda: [s.name for s in app.status().streams] == ["t"], "one stream")
     frames = app.status().frames
     assert frames.ingested == frames.delivered + sum(frames.dropped.values()) + frames.in_flight
+
+
+def test_a_service_that_is_declared_again_under_its_name_begins_anew_and_the_one_beside_it_goes_on(
+    app, store, out, tmp_path
+):
+    other = tmp_path / "other.jsonl"
+    beside = pipeline("beside", [module(store)], other)
+    app.want(beside, pipeline("again", [module(store, "2")], out, uid="first"))
+    serves(app, "again", "2")
+    serves(app, "beside", "1")
+    eventually(lambda: len(delivered(out)) > 5, "frames")
+    app.want(beside, pipeline("again", [module(store)], out, uid="second"))
+    eventually(lambda: app.status().pipeline("tests/again", "second"), "the new service")
+    assert app.status().modules_of("tests/again", "first") == {}
+    serves(app, "again", "1")
+    eventually(lambda: versions(out, "m")["1"] > 5, "frames of the new service")
+    # Each of the two took and delivered its own frames, from 0 on.
+    epochs = {data["epoch"] for data in delivered(out)}
+    assert len(epochs) == 2
+    for epoch in epochs:
+        sequences = [data["sequence"] for data in delivered(out) if data["epoch"] == epoch]
+        assert sequences == list(range(len(sequences)))
+    sequences = [data["sequence"] for data in delivered(other)]
+    assert sequences == list(range(len(sequences)))
+
+
+def test_what_is_wrong_with_a_sink_is_said_of_its_own_service(app, store, out, tmp_path):
+    (tmp_path / "no-folder").touch()
+    bad = pipeline("bad-sink", [module(store)], tmp_path / "no-folder" / "events.jsonl")
+    app.want(bad, pipeline("good-sink", [module(store)], out))
+    serves(app, "bad-sink", "1")
+    state = app.status()
+    assert "no-folder" in (state.pipeline("tests/bad-sink", "s").error or "")
+    assert state.pipeline("tests/good-sink", "s").error is None
+    assert state.error is None
 
 
 def test_a_desired_state_that_cannot_be_used_changes_nothing_and_is_reported(app, store, out):

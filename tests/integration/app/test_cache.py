@@ -12,6 +12,7 @@ def pipeline(store, version: str, sha256: str | None = None) -> Pipeline:
     model = ModelRef(name="tiny", version=version, uri=f"file://{store}/tiny/{version}", sha256=sha256)
     return Pipeline(
         service="tests/cache",
+        uid="s",
         objective_ms=1000,
         streams=(DesiredStream(name="s", source="test://96x48?fps=5"),),
         modules=(DesiredModule(name="m", budget_ms=100, batch=Batch(size=1, limit=1), model=model),),

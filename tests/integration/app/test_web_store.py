@@ -13,6 +13,7 @@ def pipeline(web: WebStore, version: str, sha256: str | None = None) -> Pipeline
     model = ModelRef(name="tiny", version=version, uri=web.uri(version=version), sha256=sha256)
     return Pipeline(
         service="tests/web",
+        uid="s",
         objective_ms=1000,
         streams=(DesiredStream(name="s", source="test://96x48?fps=5"),),
         modules=(DesiredModule(name="m", budget_ms=100, batch=Batch(size=1, limit=1), model=model),),

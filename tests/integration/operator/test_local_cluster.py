@@ -18,13 +18,24 @@ from ruamel.yaml import YAML
 
 from framepilot.contract.desired import DesiredState
 from framepilot_operator.cluster.local import LocalCluster
-from framepilot_operator.cluster.port import Change, ClusterError, Instance, ServiceStatus, Snapshot
+from framepilot_operator.cluster.port import (
+    Change,
+    ClusterError,
+    Instance,
+    RuntimeStatus,
+    ServiceStatus,
+    Snapshot,
+    Status,
+)
 from framepilot_operator.loop import run
+from framepilot_operator.manifests.owner import Owner
 from support.eventually import eventually_async
 from support.imitated_app import COMMAND
-from support.resources import service_document
+from support.resources import runtime_document, service_document
 
 KEY = "cameras/lobby"
+LOBBY = Owner.service(KEY)
+SHARED = Owner.runtime("cameras/shared")
 
 
 class Counted(LocalCluster):
@@ -34,7 +45,7 @@ class Counted(LocalCluster):
         super().__init__(*arguments, **options)
         self.latest = Snapshot()
         self.looks = 0
-        self.writes: list[Change | ServiceStatus] = []
+        self.writes: list[Change | Status] = []
 
     async def observe(self) -> Snapshot:
         self.latest = await super().observe()
@@ -45,12 +56,12 @@ class Counted(LocalCluster):
         self.writes.append(change)
         await super().apply(change)
 
-    async def report(self, status: ServiceStatus) -> None:
+    async def report(self, status: Status) -> None:
         self.writes.append(status)
         await super().report(status)
 
-    def instance(self, name: str = KEY) -> Instance | None:
-        return next((instance for instance in self.latest.instances if instance.name == name), None)
+    def instance(self, owner: Owner = LOBBY) -> Instance | None:
+        return next((instance for instance in self.latest.instances if instance.owner == owner), None)
 
     def condition(self, type_: str) -> str:
         service = next(service for service in self.latest.services if service.key == KEY)
@@ -73,12 +84,13 @@ class World:
         self.file = folder / "lobby.yaml"
         self.state = folder / "state"
         self.document = service_document()
+        self.others: list[dict[str, Any]] = []
         self.save()
 
     def save(self) -> None:
         beside = self.file.with_suffix(".new")
         with beside.open("w") as file:
-            YAML(typ="safe").dump(self.document, file)
+            YAML(typ="safe").dump_all([self.document, *self.others], file)
         beside.replace(self.file)
 
     @property
@@ -278,7 +290,7 @@ async def test_an_operator_that_starts_again_writes_nothing(world: World) -> Non
         await settled(cluster)
         assert cluster.instance().desired == desired
         assert (cluster.latest.services[0].uid, cluster.latest.services[0].generation) == (uid, generation)
-        assert [write for write in cluster.writes if not isinstance(write, ServiceStatus)] == []
+        assert [write for write in cluster.writes if not isinstance(write, ServiceStatus | RuntimeStatus)] == []
 
 
 async def test_an_operator_that_is_idle_writes_nothing(world: World) -> None:
@@ -313,6 +325,41 @@ async def test_a_damaged_desired_state_is_written_again(world: World) -> None:
         assert DesiredState.parse((world.instance_folder / "desired.json").read_bytes()).generation <= generation
 
 
+async def test_services_that_name_a_runtime_share_one_process_and_one_of_them_changes_alone(world: World) -> None:
+    hall = service_document()
+    hall["metadata"]["name"] = "hall"
+    for document in (world.document, hall):
+        document["spec"]["placement"] = {"runtimeRef": {"name": "shared"}}
+    world.others = [hall, runtime_document()]
+    world.save()
+
+    def batches() -> dict[str, int]:
+        instance = cluster.instance(SHARED)
+        modules = instance.observed.modules if instance is not None and instance.observed is not None else ()
+        return {each.service: each.batch.size for each in modules if each.name == "face"}
+
+    async with world.operator() as cluster:
+        await eventually_async(lambda: batches().keys() == {"cameras/hall", KEY}, "both to run")
+        assert [instance.owner for instance in cluster.latest.instances] == [SHARED]
+        started_at = cluster.instance(SHARED).observed.started_at
+        hall["spec"]["modules"][0]["batching"] = {"mode": "Fixed", "size": 5}
+        world.save()
+        await eventually_async(lambda: batches().get("cameras/hall") == 5, "the batch of one")
+        assert batches()[KEY] != 5
+        (runtime,) = cluster.latest.runtimes
+        await eventually_async(lambda: cluster.latest.runtimes[0].resource.status.services, "the runtime's status")
+        assert cluster.latest.runtimes[0].resource.status.services == ("hall", "lobby")
+        assert cluster.instance(SHARED).observed.started_at == started_at
+        await eventually_async(lambda: quiet(cluster), "the operator to come to rest")
+        world.others = [runtime_document()]
+        world.save()
+        await eventually_async(lambda: batches().keys() == {KEY}, "one to leave")
+        assert cluster.instance(SHARED).observed.started_at == started_at
+    async with world.operator() as cluster:
+        await eventually_async(lambda: batches().keys() == {KEY}, "the other to go on")
+        assert cluster.latest.runtimes[0].uid == runtime.uid
+
+
 async def test_two_operators_cannot_share_a_state_folder(world: World) -> None:
     async with world.operator():
         with pytest.raises(ClusterError, match="another operator has the state folder"):
@@ -338,7 +385,7 @@ async def test_a_child_of_a_killed_operator_is_waited_for(world: World) -> None:
 async def test_a_child_that_does_not_end_is_killed(world: World) -> None:
     async with world.operator(drain_s=0.05) as cluster:
         await settled(cluster)
-        pid = cluster._instances[KEY]._process.pid
+        pid = cluster._instances[LOBBY]._process.pid
         os.kill(pid, signal.SIGSTOP)
     assert world.drained() == 0
     with pytest.raises(ProcessLookupError):

@@ -27,7 +27,7 @@ def service(resource: InferenceService, instance: Instance | None, generation: i
 
 def instance(size: int = 8, version: str = "1", rollout=None, told: int = 2, **fields) -> Instance:
     state = make.observed(told, [make.module(size, version=version, rollout=rollout)])
-    return Instance(make.SERVICE, "u", make.SERVICE, desired=make.desired(2), observed=state, running=True, **fields)
+    return Instance(make.OWNER, make.UID, desired=make.desired(2), observed=state, running=True, **fields)
 
 
 FIXED = make.resource({"mode": "Fixed", "size": 8})

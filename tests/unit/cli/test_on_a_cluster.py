@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from framepilot.resources.parse import parse_resource
 from framepilot_operator.cli import build
-from framepilot_operator.cluster.records import write_service
+from framepilot_operator.cluster.records import write_declared
 from framepilot_operator.cluster.registry import Record
 from framepilot_operator.running import registered
 from support.resources import service_document
@@ -288,7 +288,7 @@ class TestStatus:
         document["status"] = status(1, batch=7)
         resource = parse_resource(document, "test")
         (tmp_path / "services").mkdir()
-        write_service(tmp_path / "services", Record(resource, "u", 1, 0.0, str(lobby)))
+        write_declared(tmp_path / "services", Record(resource, "u", 1, 0.0, str(lobby)))
         with registered(state_home / "framepilot" / "up", [lobby], tmp_path):
             here = run("status")
             assert here.stderr == f"a running `framepilot up`: {lobby}\n"

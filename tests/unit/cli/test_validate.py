@@ -53,7 +53,7 @@ def test_every_problem_of_every_file_is_said_in_its_own_line(lobby, tmp_path):
         ("- a\n- b\n", "is a list; a resource is a mapping with apiVersion"),
         (
             "apiVersion: framepilot.dev/v1alpha1\nkind: Deployment\n",
-            "kind: 'Deployment' is not known; supported are InferenceService and ModelProfile",
+            "kind: 'Deployment' is not known; supported are InferenceService, InferenceRuntime, ModelProfile",
         ),
         ("kind: InferenceService\n", "apiVersion: required, and missing; write apiVersion: framepilot.dev/v1alpha1"),
     ],

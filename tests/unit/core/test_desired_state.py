@@ -16,6 +16,7 @@ DOCUMENT = {
     "pipelines": [
         {
             "service": "cameras/lobby",
+            "uid": "u1",
             "objectiveMs": 200,
             "streams": [{"name": "door", "source": "file:///door.mp4", "fps": 10, "delivery": "newest"}],
             "modules": [
@@ -66,6 +67,11 @@ def test_a_document_survives_the_way_to_disk_and_back():
         ("pipelines/0/modules/1/inputs", ["body"], "there is no module 'body'; there are: face, age"),
         ("pipelines/0/modules/0/inputs", ["age"], "'age' must come before 'face' (a later input would make a cycle)"),
         ("pipelines/0/modules/0/inputs", ["face"], "a module cannot be its own input"),
+        (
+            "pipelines",
+            [*DOCUMENT["pipelines"], *DOCUMENT["pipelines"]],
+            "pipelines: the name 'cameras/lobby' is used 2 times",
+        ),
         ("pipelines/0/modules/1/name", "face", "modules: the name 'face' is used 2 times"),
         ("pipelines/0/modules/0/model", {"name": "a"}, "model.version: required, and missing"),
     ],

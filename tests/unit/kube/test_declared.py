@@ -9,8 +9,16 @@ import pytest
 
 from framepilot.resources.meta import ConditionStatus
 from framepilot.resources.service import InferenceServiceStatus
-from framepilot_operator.cluster.kube_declared import HeldService, invalid_status, read_profile, read_service
-from support.resources import profile_document, service_document
+from framepilot_operator.cluster.kube_declared import (
+    HeldService,
+    invalid_status,
+    read_profile,
+    read_runtime,
+    read_service,
+)
+from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.manifests.runtime import implicit_runtime
+from support.resources import profile_document, runtime_document, service_document
 
 CREATED = "2026-01-01T00:00:00Z"
 
@@ -95,6 +103,48 @@ def test_what_was_reported_is_known_whether_the_declaration_can_be_used_or_not()
     ):
         assert held.status.instances == ("lobby",)
         assert held.declared is None or held.declared.resource.status == held.status
+
+
+def test_a_service_says_which_devices_an_instance_of_its_own_would_take() -> None:
+    template = {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "4Gi"}}}
+    declared = read_service(service(template=template)).declared
+    assert declared is not None
+    assert declared.devices == {"nvidia.com/gpu": 2}
+
+
+def test_a_runtime_says_whether_the_operator_declared_it_and_for_whom() -> None:
+    theirs = read_runtime(stored(runtime_document()))
+    assert theirs.declared is not None
+    assert (theirs.owner, theirs.declared.implicit) == (Owner.runtime("cameras/shared"), False)
+    owners = [{"kind": "InferenceService", "name": name, "uid": f"uid of {name}"} for name in ("lobby", "hall")]
+    labels = {"framepilot.dev/implicit": "true"}
+    ours = read_runtime(stored(runtime_document(), labels=labels, ownerReferences=owners)).declared
+    assert ours is not None
+    assert (ours.implicit, ours.services) == (True, {"uid of lobby", "uid of hall"})
+
+
+def test_what_the_operator_declares_is_read_as_it_was_meant() -> None:
+    wanted = read_runtime(stored(runtime_document())).declared
+    assert wanted is not None
+    manifest = implicit_runtime(wanted.resource, {"lobby": "u1"})
+    assert isinstance(manifest["metadata"], dict)
+    read = read_runtime(stored(dict(manifest))).declared
+    assert read is not None
+    assert (read.resource.spec, read.implicit, read.services) == (wanted.resource.spec, True, {"u1"})
+
+
+def test_a_runtime_that_cannot_be_used_says_why() -> None:
+    document = stored(runtime_document())
+    document["spec"]["fromTheFuture"] = 1
+    held = read_runtime(document)
+    assert (held.declared, held.template) == (None, None)
+    assert "spec.fromTheFuture: unknown field" in str(held.problem)
+    after = invalid_status(held.status, 3, str(held.problem), 5)
+    assert {each.type: each.status.value for each in after.conditions} == {
+        "Ready": "False",
+        "Reconciling": "False",
+        "Stalled": "True",
+    }
 
 
 def problem(held: HeldService, now: float = 5) -> InferenceServiceStatus:

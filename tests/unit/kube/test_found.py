@@ -10,9 +10,11 @@ from framepilot_operator.cluster.kube_instance import Found, read_config_map
 from framepilot_operator.cluster.kube_instance import found as put_together
 from framepilot_operator.cluster.kube_polling import Heard
 from framepilot_operator.manifests.names import FINGERPRINT, GENERATION, OWNER_UID, labels
-from framepilot_operator.manifests.seen import SeenDeployment, SeenPod, SeenService
+from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.manifests.seen import SeenDeployment, SeenNode, SeenPod, SeenService
 from support.snapshots import desired, observed
 
+LOBBY = Owner.service("cameras/lobby")
 KEY = "cameras/framepilot-lobby"
 HASH = "0123456789abcdef"
 RUNNING = {"phase": "Running", "podIP": "10.0.0.7", "containerStatuses": [{"name": "app", "state": {"running": {}}}]}
@@ -25,7 +27,7 @@ def meta(owner: str | None = "u", *, ending: bool = False, **more: Any) -> dict[
         "uid": "o",
         "resourceVersion": "1",
         "creationTimestamp": "2026-01-01T00:00:00Z",
-        "labels": labels("lobby"),
+        "labels": labels(LOBBY),
         **({"ownerReferences": [{"uid": owner, "controller": True}]} if owner else {}),
         **({"deletionTimestamp": "2026-01-02T00:00:00Z"} if ending else {}),
         **more,
@@ -40,9 +42,12 @@ def deployment(fingerprint: str = HASH, **metadata: Any) -> dict[str, Any]:
     return {"metadata": meta(**metadata, annotations={FINGERPRINT: fingerprint})}
 
 
-def pod(owner: str = "u", status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+def pod(
+    owner: str = "u", status: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **metadata: Any
+) -> dict[str, Any]:
     annotations = {OWNER_UID: owner, **metadata.pop("annotations", {})}
-    return {"metadata": meta(None, **{"uid": "p", **metadata}, annotations=annotations), "status": status or RUNNING}
+    metadata = meta(None, **{"uid": "p", **metadata}, annotations=annotations)
+    return {"metadata": metadata, "spec": spec or {}, "status": status or RUNNING}
 
 
 def found(
@@ -52,7 +57,7 @@ def found(
     pods: tuple[dict[str, Any], ...] = (),
 ) -> Found:
     return put_together(
-        "cameras/lobby",
+        LOBBY,
         {KEY: read_config_map(config)} if config else {},
         {KEY: SeenDeployment.model_validate(workload)} if workload else {},
         {KEY: SeenService.model_validate(network)} if network else {},
@@ -67,16 +72,16 @@ def whole(*pods: dict[str, Any]) -> Found:
 def test_an_instance_is_what_belongs_to_its_service() -> None:
     instance = whole().instance("u", HASH, Heard(observed(3), 1.5))
     assert instance is not None
-    assert (instance.name, instance.service, instance.uid) == ("cameras/lobby", "cameras/lobby", "u")
+    assert (instance.owner, instance.uid) == (LOBBY, "u")
     assert instance.desired == desired(3)
     assert (instance.running, instance.observed, instance.observed_at) == (True, observed(3), 1.5)
     assert instance.current
 
 
 def test_nothing_at_all_is_no_instance() -> None:
-    assert Found("cameras/lobby").instance("u", HASH, Heard()) is None
-    assert Found("cameras/lobby").leftover() is None
-    assert Found("cameras/lobby").ending("u") is None
+    assert Found(LOBBY).instance("u", HASH, Heard()) is None
+    assert Found(LOBBY).leftover() is None
+    assert Found(LOBBY).ending("u") is None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ def test_of_two_pods_the_one_that_stays_counts() -> None:
 def test_what_nobody_declares_is_left_over_until_it_is_ending() -> None:
     leftover = found(config_map(ending=True), deployment()).leftover()
     assert leftover is not None
-    assert leftover.name == "cameras/lobby"
+    assert leftover.owner == LOBBY
     assert found(config_map(ending=True), deployment(ending=True), None, (pod(),)).leftover() is None
 
 
@@ -211,3 +216,22 @@ def test_a_process_that_does_not_answer_says_so_once_it_has_started() -> None:
         )
     ]
     assert reasons == ["it is starting", "it is starting", "no answer", None]
+
+
+def test_an_instance_says_which_devices_it_takes_and_whether_it_got_them() -> None:
+    limits = {"memory": "4Gi", "nvidia.com/gpu": "1"}
+    containers = [{"name": "app", "resources": {"limits": limits}}]
+    pending = pod(status={"phase": "Pending"}, spec={"containers": containers})
+    scheduled = pod(spec={"containers": containers, "nodeName": "edge-1"})
+    for each, has_node in ((pending, False), (scheduled, True)):
+        instance = whole(each).instance("u", HASH, Heard())
+        assert instance is not None
+        assert (instance.devices, instance.has_node) == ({"nvidia.com/gpu": 1}, has_node)
+
+
+def test_the_devices_of_a_node_are_counted_and_its_cores_are_not() -> None:
+    metadata = {"name": "edge-1", "uid": "n", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    allocatable = {"cpu": "2", "memory": "24Gi", "nvidia.com/gpu": "4", "hugepages-2Mi": "0"}
+    node = SeenNode.model_validate({"metadata": metadata, "status": {"allocatable": allocatable}})
+    assert node.devices == {"nvidia.com/gpu": 4}
+    assert node.metadata.key == "/edge-1"

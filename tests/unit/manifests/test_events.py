@@ -10,8 +10,9 @@ import pytest
 from framepilot.resources.meta import Condition, ConditionStatus
 from framepilot.resources.service import InferenceServiceStatus
 from framepilot_operator.manifests.events import Regarding, condition_events
+from framepilot_operator.manifests.owner import Owner
 
-LOBBY = Regarding("cameras", "lobby", "u")
+LOBBY = Regarding(Owner.service("cameras/lobby"), "u")
 
 
 def status(*conditions: str, message: str = "why") -> InferenceServiceStatus:
@@ -34,7 +35,7 @@ def status(*conditions: str, message: str = "why") -> InferenceServiceStatus:
 
 
 def events(before: InferenceServiceStatus, after: InferenceServiceStatus, now: float = 0) -> list[Any]:
-    return list(condition_events(LOBBY, before, after, "operator-1", now))
+    return list(condition_events(LOBBY, before.conditions, after.conditions, "operator-1", now))
 
 
 @pytest.mark.parametrize(

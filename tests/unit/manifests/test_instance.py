@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from framepilot.contract.desired import DesiredState
-from framepilot.resources.parse import parse_resource
-from framepilot.resources.service import InferenceService
-from framepilot_operator.manifests.instance import AppImage, config_map, desired_bytes, workload
+from framepilot.resources.template import InstanceTemplate
+from framepilot_operator.manifests.instance import AppImage, Workload, config_map, desired_bytes, workload
 from framepilot_operator.manifests.names import SELECTOR
-from support.resources import service_document
-from support.snapshots import desired
+from framepilot_operator.manifests.owner import Owner, OwnerKind
+from support.snapshots import OWNER, desired
 
 IMAGE = AppImage("registry.example/app:1", pull_secrets=("ours",))
 TEMPLATE = {
@@ -29,12 +29,11 @@ TEMPLATE = {
 }
 
 
-def service(**spec: Any) -> InferenceService:
-    document = service_document()
-    document["spec"] |= spec
-    found = parse_resource(document, "test")
-    assert isinstance(found, InferenceService)
-    return found
+def written(
+    template: dict[str, Any] | None = None, uid: str = "u", owner: Owner = OWNER, image: AppImage = IMAGE
+) -> Workload:
+    made = InstanceTemplate.model_validate_json(json.dumps(template or {}), by_alias=True)
+    return workload(owner, uid, made, image)
 
 
 def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
 
 
 def deployment(template: dict[str, Any] | None = None, image: AppImage = IMAGE) -> dict[str, Any]:
-    return workload(service(**({"template": template} if template else {})), "u", image).deployment
+    return written(template, image=image).deployment
 
 
 def test_the_pod_keeps_to_the_restricted_standard() -> None:
@@ -81,9 +80,9 @@ def test_the_desired_state_is_mounted_as_a_folder_so_that_it_follows_its_config_
     (mount,) = (each for each in container["volumeMounts"] if path.startswith(f"{each['mountPath']}/"))
     assert "subPath" not in mount
     (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
-    written = config_map(service(), "u", desired(), None)
-    assert volume["configMap"]["name"] == written["metadata"]["name"]
-    assert path.removeprefix(f"{mount['mountPath']}/") in written["data"]
+    carrier = config_map(OWNER, "u", desired(), None)
+    assert volume["configMap"]["name"] == carrier["metadata"]["name"]
+    assert path.removeprefix(f"{mount['mountPath']}/") in carrier["data"]
 
 
 def test_every_mount_names_a_volume_and_every_probe_a_port() -> None:
@@ -94,7 +93,7 @@ def test_every_mount_names_a_volume_and_every_probe_a_port() -> None:
     assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")} <= ports
 
 
-def test_the_template_of_the_service_is_what_its_pod_gets() -> None:
+def test_the_template_is_what_the_pod_gets() -> None:
     pod = pod_of(deployment(TEMPLATE))
     (container,) = pod["containers"]
     assert container["resources"] == {"limits": {"memory": "4Gi", "nvidia.com/gpu": "1"}}
@@ -110,63 +109,46 @@ def test_only_one_pod_is_there_at_a_time_and_only_its_own_are_selected() -> None
     spec = deployment()["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
-    network = workload(service(), "u", IMAGE).service
+    network = written().service
     assert network["spec"]["selector"] == spec["selector"]["matchLabels"]
 
 
-def test_every_object_belongs_to_the_service_and_can_be_found_again() -> None:
-    written = workload(service(), "u", IMAGE)
-    for each in (written.deployment, written.service, config_map(service(), "u", desired(), None)):
+@pytest.mark.parametrize("kind", OwnerKind)
+def test_every_object_belongs_to_its_owner_and_can_be_found_again(kind: OwnerKind) -> None:
+    owner = Owner(kind, "cameras", "lobby")
+    made = written(owner=owner)
+    for each in (made.deployment, made.service, config_map(owner, "u", desired(), None)):
         metadata: Any = each["metadata"]
         assert metadata["namespace"] == "cameras"
-        (owner,) = metadata["ownerReferences"]
-        assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == (
-            "InferenceService",
-            "lobby",
-            "u",
-            True,
-        )
+        (reference,) = metadata["ownerReferences"]
+        found = (reference["kind"], reference["name"], reference["uid"], reference["controller"])
+        assert found == (kind.value, "lobby", "u", True)
         key, _, value = SELECTOR.partition("=")
         assert metadata["labels"][key] == value
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"batching": {"mode": "Fixed", "size": 4}},
-        {"modules": [{"name": "face", "model": {"name": "centerface", "version": "2"}}]},
-        {"streams": [{"name": "back", "source": "file:///back.mp4"}]},
-        {"objective": {"latency": "50ms"}},
-        {"sinks": []},
-        {"models": {"store": "file:///others"}},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_what_is_changed_in_a_running_container_never_touches_its_workload(change: dict[str, Any]) -> None:
-    assert workload(service(**change), "u", IMAGE) == workload(service(), "u", IMAGE)
-
-
 def test_the_fingerprint_follows_everything_that_the_workload_is_made_of() -> None:
-    plain = workload(service(), "u", IMAGE).fingerprint
+    plain = written().fingerprint
     others = {
-        workload(service(template=TEMPLATE), "u", IMAGE).fingerprint,
-        workload(service(), "another", IMAGE).fingerprint,
-        workload(service(), "u", AppImage("registry.example/app:2")).fingerprint,
+        written(TEMPLATE).fingerprint,
+        written(uid="another").fingerprint,
+        written(owner=Owner.runtime("cameras/lobby")).fingerprint,
+        written(image=AppImage("registry.example/app:2")).fingerprint,
     }
-    assert len(others | {plain}) == 4
-    assert workload(service(), "u", IMAGE).fingerprint == plain
+    assert len(others | {plain}) == 5
+    assert written().fingerprint == plain
 
 
 def test_the_fingerprint_is_on_the_deployment_and_not_in_its_pods() -> None:
-    written = workload(service(), "u", IMAGE)
-    assert written.fingerprint in str(written.deployment["metadata"])
-    assert written.fingerprint not in str(written.deployment["spec"])
+    made = written()
+    assert made.fingerprint in str(made.deployment["metadata"])
+    assert made.fingerprint not in str(made.deployment["spec"])
 
 
 def test_the_config_map_carries_the_document_and_is_written_only_over_what_was_read() -> None:
     document = desired(generation=7)
-    written: Any = config_map(service(), "u", document, "41")
-    assert DesiredState.parse(written["data"]["desired.json"]) == document
-    assert written["metadata"]["resourceVersion"] == "41"
-    assert "resourceVersion" not in str(config_map(service(), "u", document, None))
-    assert desired_bytes(document) == sum(len(f"{key}{value}".encode()) for key, value in written["data"].items())
+    carrier: Any = config_map(OWNER, "u", document, "41")
+    assert DesiredState.parse(carrier["data"]["desired.json"]) == document
+    assert carrier["metadata"]["resourceVersion"] == "41"
+    assert "resourceVersion" not in str(config_map(OWNER, "u", document, None))
+    assert desired_bytes(document) == sum(len(f"{key}{value}".encode()) for key, value in carrier["data"].items())

@@ -10,6 +10,7 @@ from framepilot.contract.observed import (
     Device,
     ObservedBatch,
     ObservedModule,
+    ObservedPipeline,
     ObservedRollout,
     ObservedState,
     ServingModel,
@@ -17,11 +18,12 @@ from framepilot.contract.observed import (
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.service import InferenceService
 from framepilot.rollouts.state import RolloutState
-from framepilot_operator.planning.desired import desired_state, pipeline_of, same_content
+from framepilot_operator.planning.desired import desired_pipeline, desired_state, pipeline_of, same_content
 from framepilot_operator.planning.planner import plan
 from support.resources import service_document
 
 KEY = "cameras/lobby"
+UID = "uid"
 ONE, TWO = "1" * 64, "2" * 64
 
 
@@ -39,9 +41,9 @@ def build(
     declared: InferenceService, previous: DesiredState | None = None, observed: ObservedState | None = None
 ) -> DesiredState:
     """The next document, with the generation that a cluster would give it."""
-    running = pipeline_of(previous, KEY)
+    running = pipeline_of(previous, KEY, UID)
     planned = plan([declared], {}, {} if running is None else {KEY: running})[KEY]
-    made = desired_state(declared, "uid", planned, previous, observed)
+    made = desired_state(UID, [desired_pipeline(declared, UID, planned, previous, observed)])
     return made.model_copy(update={"generation": 1 if previous is None else previous.generation + 1})
 
 
@@ -69,6 +71,7 @@ def answer(
         generation=told.generation if generation is None else generation,
         started_at=0,
         device=Device(device_class="cpu", name="cpu"),
+        pipelines=(ObservedPipeline(service=KEY, uid=UID),),
         modules=(module,),
     )
 
@@ -150,11 +153,27 @@ def test_another_declared_digest_is_a_new_attempt():
     assert face(build(service(), first)).model.sha256 is None
 
 
-def test_another_owner_begins_anew():
+def test_another_service_of_the_name_begins_anew():
     first = build(service())
     served = build(service(), first, answer(first, "1", ONE))
-    other = desired_state(service("2"), "other", plan([service("2")], {}, {})[KEY], served, None)
-    assert (face(other).attempt, face(other).fallback) == (1, None)
+    observed = answer(served, "1", ONE)
+    other = desired_pipeline(service("2"), "other", plan([service("2")], {}, {})[KEY], served, observed)
+    assert (other.modules[0].attempt, other.modules[0].fallback) == (1, None)
+
+
+def test_in_another_instance_of_the_same_service_nothing_is_forgotten():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    moved = served.model_copy(update={"instance_uid": "a runtime"})
+    there = build(service("2"), moved, answer(moved, "1", ONE))
+    assert face(there).attempt == 2
+    assert face(there).fallback == face(served).fallback
+
+
+def test_pipelines_stand_in_the_order_of_their_names():
+    first = build(service()).pipelines[0]
+    other = first.model_copy(update={"service": "cameras/hall"})
+    assert same_content(desired_state("u", [first, other]), desired_state("u", [other, first]))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["1", "2", "3"]), st.booleans()), max_size=12))

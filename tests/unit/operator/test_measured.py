@@ -5,7 +5,7 @@ from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
 from framepilot_operator.planning.measured import device_class_of, profiles_in_force, unrecorded
 from support.resources import profile_document
-from support.snapshots import SERVICE, module, observed, resource
+from support.snapshots import SERVICE, UID, module, observed, resource
 
 
 def points(*sizes: int) -> tuple[ProfilePoint, ...]:
@@ -27,20 +27,22 @@ def declared_profile() -> ModelProfile:
 
 
 def test_what_the_instance_measured_comes_first():
-    found = profiles_in_force(resource(), state(measuring(1, 4)), [declared_profile()])
+    found = profiles_in_force(resource(), UID, state(measuring(1, 4)), [declared_profile()])
     assert found[SERVICE, "face"].largest == 4
 
 
 def test_before_it_measured_a_resource_counts():
-    found = profiles_in_force(resource(), state(module()), [declared_profile()])
+    found = profiles_in_force(resource(), UID, state(module()), [declared_profile()])
     assert found[SERVICE, "face"].largest == 8
 
 
 def test_a_resource_of_another_device_version_or_digest_does_not_count():
     other = declared_profile().spec.model_copy(update={"sha256": "b" * 64})
-    assert not profiles_in_force(resource(), state(module(), "nvidia-t4"), [declared_profile()])
-    assert not profiles_in_force(resource(), state(module(version="2")), [declared_profile()])
-    assert not profiles_in_force(resource(), state(module()), [declared_profile().model_copy(update={"spec": other})])
+    assert not profiles_in_force(resource(), UID, state(module(), "nvidia-t4"), [declared_profile()])
+    assert not profiles_in_force(resource(), UID, state(module(version="2")), [declared_profile()])
+    assert not profiles_in_force(
+        resource(), UID, state(module()), [declared_profile().model_copy(update={"spec": other})]
+    )
 
 
 def test_a_measurement_is_recorded_once():

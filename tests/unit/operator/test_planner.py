@@ -86,6 +86,7 @@ def as_pipeline(case: Case, made: ServicePlan) -> Pipeline:
     """What an instance is told when a plan is applied."""
     return Pipeline(
         service=KEY,
+        uid="u",
         objective_ms=made.objective_ms,
         streams=(DesiredStream(name="door", source="file:///door.mp4"),),
         modules=tuple(
@@ -298,9 +299,36 @@ def test_services_that_share_an_instance_share_its_cycle_and_each_objective_hold
         assert by_itself or not together.feasible
 
 
-def test_a_service_that_shares_waits_for_the_others_profiles_and_says_whose():
+def test_a_service_that_is_not_measured_yet_holds_up_nobody():
     one = named(Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 20})}, {"face": None}), "one")
     new = service([face()], "1s")
     made = plan([one.service, new], one.profiles, {})
-    assert made["cameras/one"].reason == f"no profile yet of face of {KEY}"
     assert made[KEY].reason == "no profile yet of face"
+    assert made["cameras/one"].modules == planned_alone(one).modules
+
+
+def test_what_is_measured_of_a_service_that_is_not_counts_for_the_others():
+    one = named(Case(service([face()], "100ms"), {(KEY, "face"): measured({1: 10, 8: 50})}, {"face": None}), "one")
+    grown = service([face({"mode": "Fixed", "size": 1}), {**face(), "name": "age"}], "1s")
+    profiles = one.profiles | {(KEY, "face"): measured({1: 40})}
+    assert planned_alone(one).modules[0].batch.size == 8
+    beside = plan([one.service, grown], profiles, {})["cameras/one"]
+    assert beside.modules[0].batch.size < 8
+    assert beside.feasible
+
+
+def test_an_objective_that_nothing_holds_costs_the_others_nothing():
+    good = named(Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 20})}, {"face": None}), "good")
+    bad = named(Case(service([face()], "5ms"), {(KEY, "face"): measured({1: 10, 8: 20})}, {"face": None}), "bad")
+    made = plan([good.service, bad.service], good.profiles | bad.profiles, {})
+    assert (made["cameras/good"].feasible, made["cameras/bad"].feasible) == (True, False)
+    assert made["cameras/good"].modules[0].batch.size == 8
+    needed_ms = made["cameras/bad"].needed_ms
+    assert needed_ms is not None
+    content = named(bad, "bad")
+    content = Case(content.at(f"{math.ceil(needed_ms) + 1}ms"), content.profiles, content.parents)
+    assert plan([good.service, content.service], good.profiles | content.profiles, {})["cameras/bad"].feasible
+
+
+def planned_alone(case: Case) -> ServicePlan:
+    return plan([case.service], case.profiles, {})[case.service.key]

@@ -3,22 +3,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from framepilot.contract.observed import ObservedModule
+from framepilot.contract.observed import ObservedModule, ObservedPipeline
 from framepilot.resources.meta import Condition
 from framepilot.resources.service import InferenceServiceStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.status import Facts, service_status
-from support.snapshots import SERVICE, declared, desired, module, observed, rollout
+from support.snapshots import OWNER, SERVICE, UID, declared, desired, module, observed, rollout
 
 
 def facts(*modules: ObservedModule, version: str = "1", generation: int = 1) -> Facts:
     """A service whose instance runs and reports these modules."""
     instance = Instance(
-        name=SERVICE,
-        uid="u",
-        service=SERVICE,
+        owner=OWNER,
+        uid=UID,
         desired=desired(generation=1),
         observed=observed(generation, modules=modules),
         running=True,
@@ -93,6 +92,47 @@ def test_an_objective_that_no_plan_holds_says_what_could_be_held():
     found = replace(found, plan=ServicePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3))
     assert said(found, "Feasible") == ("False", "ObjectiveTooShort")
     assert "about 520 ms" in condition(found, "Feasible").message
+
+
+def test_a_service_that_gets_no_device_is_not_feasible_and_says_who_has_it():
+    found = replace(facts(), shortage="nvidia.com/gpu is held by cameras/hall")
+    assert said(found, "Feasible") == ("False", "NoDevice")
+    assert condition(found, "Feasible").message == "It gets no device: nvidia.com/gpu is held by cameras/hall."
+
+
+def test_an_objective_that_does_not_fit_beside_others_names_them():
+    plan = ServicePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3)
+    found = replace(facts(module()), plan=plan, beside=("cameras/hall", "cameras/yard"))
+    assert "200 ms beside cameras/hall, cameras/yard on one device;" in condition(found, "Feasible").message
+
+
+def test_a_service_without_a_place_is_stalled_and_not_under_way():
+    found = replace(facts(), instance=None, plan=None, unplaced="there is no InferenceRuntime 'x'; declare it")
+    assert said(found, "Stalled") == ("True", "RuntimeNotFound")
+    assert said(found, "Reconciling") == ("False", "UpToDate")
+    assert said(found, "Ready") == ("False", "NoInstance")
+
+
+def test_what_another_service_of_the_name_does_in_the_instance_is_not_this_ones():
+    found = replace(facts(module()), service=replace(declared(), uid="declared again"))
+    assert said(found, "Ready") == ("False", "NotServing")
+    assert said(found, "ModelsReady") == ("Unknown", "NotObserved")
+    assert service_status(found, 1000).modules[0].serving is None
+
+
+def test_a_sink_that_fails_is_told_of_its_own_service_alone():
+    def failing(service: str) -> Facts:
+        pipelines = (
+            ObservedPipeline(service=service, uid=UID, error="sink 'events': the disk is full"),
+            *(() if service == SERVICE else (ObservedPipeline(service=SERVICE, uid=UID),)),
+        )
+        found = facts(module())
+        state = found.instance.observed.model_copy(update={"pipelines": pipelines})
+        return replace(found, instance=replace(found.instance, observed=state))
+
+    assert said(failing(SERVICE), "Stalled") == ("True", "SinkFailed")
+    assert "the disk is full" in condition(failing(SERVICE), "Stalled").message
+    assert said(failing("cameras/hall"), "Stalled") == ("False", "Progressing")
 
 
 def test_an_invalid_declaration_and_a_failure_are_told():

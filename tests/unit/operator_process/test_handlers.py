@@ -25,6 +25,13 @@ async def test_an_event_says_which_object_and_which_version_of_it(kind: str | No
     assert changes == [("pods", "cameras/lobby", version)]
 
 
+async def test_an_object_of_the_whole_cluster_has_no_namespace():
+    changes: list[tuple[str, str, str | None]] = []
+    metadata = {"name": "edge-1", "resourceVersion": "7"}
+    await handler(changes, "nodes")(event={"type": "MODIFIED", "object": {"metadata": metadata}}, name="edge-1")
+    assert changes == [("nodes", "/edge-1", "7")]
+
+
 def test_only_handlers_that_write_nothing_are_registered():
     handlers = registry(lambda *_: None, login)
     assert len(handlers._watching.get_all_handlers()) == len(WATCHED)
@@ -36,4 +43,5 @@ def test_of_everyday_kinds_only_objects_of_ours_are_watched():
     selectors = settings().watching.label_selectors
     for each in WATCHED:
         ours = each.group == "framepilot.dev"
-        assert ((each.group, each.version, each.plural) in selectors) != ours
+        # Nodes are few, and carry no label of ours.
+        assert ((each.group, each.version, each.plural) in selectors) != (ours or each.whole_cluster)

@@ -13,15 +13,16 @@ from framepilot_operator.cluster.port import (
     ClusterError,
     Instance,
     RemoveInstance,
-    ServiceStatus,
     Snapshot,
+    Status,
     Trigger,
     TriggerKind,
 )
 from framepilot_operator.kubernetes.measured import Measured
 from framepilot_operator.kubernetes.metrics import Metrics
 from framepilot_operator.loop import Memory, reconcile
-from support.snapshots import declared
+from framepilot_operator.manifests.owner import Owner
+from support.snapshots import OWNER, declared
 
 
 class Clock:
@@ -40,20 +41,20 @@ class SlowCluster:
         self.services = (declared(),)
         self.away = False
         self.broken = False
-        self.reported: list[ServiceStatus] = []
+        self.reported: list[Status] = []
 
     async def observe(self) -> Snapshot:
         self.clock.now += 1
         if self.away:
             raise ClusterError("away")
-        return Snapshot(self.services, self.instances)
+        return Snapshot(self.services, instances=self.instances)
 
     async def apply(self, change: Change) -> None:
         self.clock.now += 10
         if self.broken:
             raise ClusterError("broken")
 
-    async def report(self, status: ServiceStatus) -> None:
+    async def report(self, status: Status) -> None:
         self.clock.now += 100
         self.reported.append(status)
 
@@ -98,14 +99,14 @@ async def test_a_change_that_fails_is_counted_and_is_still_a_failure():
     cluster = SlowCluster(clock)
     cluster.broken = True
     with pytest.raises(ClusterError, match="broken"):
-        await Measured(cluster, metrics, clock).apply(RemoveInstance("cameras/lobby"))
+        await Measured(cluster, metrics, clock).apply(RemoveInstance(OWNER))
     assert value(metrics, "change_failures_total", kind="remove_instance") == 1
     assert value(metrics, "changes_total", kind="remove_instance") is None
 
 
 async def test_services_and_instances_are_counted_by_how_they_are():
     clock, metrics = Clock(), Metrics()
-    cluster = SlowCluster(clock, Instance("a/a", "1", "a/a", running=True), Instance("a/b", "2", "a/b"))
+    cluster = SlowCluster(clock, Instance(OWNER, "1", running=True), Instance(Owner.service("a/b"), "2"))
     service = declared()
     condition = Condition.model_validate(
         {

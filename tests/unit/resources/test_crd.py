@@ -16,9 +16,10 @@ from ruamel.yaml import YAML
 from framepilot.resources.crd import DEFINITIONS, Definition, custom_resource_definition, open_api_schema
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.runtime import InferenceRuntime
 from framepilot.resources.service import InferenceService
 from support.invalid_services import valid_service
-from support.resources import profile_document, service_document
+from support.resources import profile_document, runtime_document, service_document
 
 CRDS = Path(__file__).parents[3] / "crds"
 GENERATE = CRDS / "generate.py"
@@ -31,7 +32,7 @@ ALLOWED = {
     "int or string": {"x-kubernetes-int-or-string", "maxLength"},
     "array": {"items", "minItems", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"},
 }
-NODES = {InferenceService: 90, ModelProfile: 10}
+NODES = {InferenceService: 90, InferenceRuntime: 40, ModelProfile: 10}
 
 each_definition = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.plural)
 
@@ -158,7 +159,9 @@ def validator(resource: type[BaseModel]) -> Draft202012Validator:
     return Draft202012Validator(open_api_schema(resource))
 
 
-@pytest.mark.parametrize("document", [service_document(), profile_document()], ids=lambda document: document["kind"])
+@pytest.mark.parametrize(
+    "document", [service_document(), runtime_document(), profile_document()], ids=lambda document: document["kind"]
+)
 def test_what_the_types_accept_and_write_the_schema_accepts(document: dict[str, Any]) -> None:
     parsed = parse_resource(document, "sample")
     check = validator(type(parsed))

@@ -57,9 +57,13 @@ def test_metadata_of_the_api_server_is_let_through() -> None:
     [
         ("apiVersion", MISSING, "apiVersion: required, and missing; write apiVersion: framepilot.dev/v1alpha1"),
         ("apiVersion", "v1", "apiVersion: 'v1' is not known; write apiVersion: framepilot.dev/v1alpha1"),
-        ("kind", MISSING, "kind: required, and missing; supported are InferenceService and ModelProfile"),
-        ("kind", "Pod", "kind: 'Pod' is not known; supported are InferenceService and ModelProfile"),
-        ("kind", ["x"], "kind: ['x'] is not known; supported are InferenceService and ModelProfile"),
+        (
+            "kind",
+            MISSING,
+            "kind: required, and missing; supported are InferenceService, InferenceRuntime, ModelProfile",
+        ),
+        ("kind", "Pod", "kind: 'Pod' is not known; supported are InferenceService, InferenceRuntime, ModelProfile"),
+        ("kind", ["x"], "kind: ['x'] is not known; supported are InferenceService, InferenceRuntime, ModelProfile"),
         ("metadata", MISSING, "metadata: required, and missing"),
         (
             "metadata.name",

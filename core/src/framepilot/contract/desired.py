@@ -88,9 +88,13 @@ class DesiredSink(Document):
 
 
 class Pipeline(Document):
-    """What one service runs in this instance. Modules are listed so that inputs come before what they feed."""
+    """What one service runs in this instance. Modules are listed so that inputs come before what they feed.
+
+    `uid` is the service's: one that is declared again under the same name is another service, which inherits nothing.
+    """
 
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
+    uid: Annotated[str, Field(min_length=1)]
     objective_ms: Annotated[float, Field(gt=0)]
     streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
     modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]
@@ -109,11 +113,17 @@ class Pipeline(Document):
 
 
 class DesiredState(Document):
-    """Everything that one instance shall run."""
+    """Everything that one instance shall run; `instance_uid` is that of the service or the runtime that owns it."""
 
     instance_uid: Annotated[str, Field(min_length=1)]
     generation: Annotated[int, Field(ge=1)]
     pipelines: tuple[Pipeline, ...] = ()
+
+    @model_validator(mode="after")
+    def _services(self) -> Self:
+        if problems := duplicates("pipelines", [pipeline.service for pipeline in self.pipelines]):
+            raise ValueError("; ".join(problems))
+        return self
 
     @classmethod
     def parse(cls, text: str | bytes) -> DesiredState:

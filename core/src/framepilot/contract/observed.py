@@ -45,6 +45,14 @@ class ObservedStream(Document):
     frames: FrameCounts = FrameCounts()
 
 
+class ObservedPipeline(Document):
+    """One service that runs here; `error` says what is wrong with its sinks, if anything is."""
+
+    service: str
+    uid: str
+    error: str | None = None
+
+
 class ServingModel(Document):
     """The version that a module runs now."""
 
@@ -126,9 +134,20 @@ class ObservedState(Document):
     error: str | None = None
     started_at: float
     device: Device
+    pipelines: tuple[ObservedPipeline, ...] = ()
     streams: tuple[ObservedStream, ...] = ()
     modules: tuple[ObservedModule, ...] = ()
     frames: FrameCounts = FrameCounts()
+
+    def pipeline(self, service: str, uid: str) -> ObservedPipeline | None:
+        """A service as it runs here; None if it does not, or if another of its name does."""
+        return next((each for each in self.pipelines if (each.service, each.uid) == (service, uid)), None)
+
+    def modules_of(self, service: str, uid: str) -> dict[str, ObservedModule]:
+        """The modules of a service by name; none if it does not run here, or if another of its name does."""
+        if self.pipeline(service, uid) is None:
+            return {}
+        return {module.name: module for module in self.modules if module.service == service}
 
     @classmethod
     def parse(cls, text: str | bytes) -> ObservedState:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue
 
 from framepilot.resources.meta import GROUP, VERSION
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.runtime import InferenceRuntime
 from framepilot.resources.service import InferenceService
 from framepilot.resources.text import RULES
 
@@ -73,6 +74,19 @@ DEFINITIONS: Final = (
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", "Why it is ready, or not"),
             Column("Models", ".status.conditions[?(@.type=='ModelsReady')].reason", "What happens to its models"),
             Column("Objective", ".spec.objective.latency", "The latency objective"),
+            Column("Message", ".status.conditions[?(@.type=='Ready')].message", "Why, in a sentence", priority=1),
+            _AGE,
+        ),
+    ),
+    Definition(
+        resource=InferenceRuntime,
+        plural="inferenceruntimes",
+        singular="inferenceruntime",
+        short_names=("infrt",),
+        columns=(
+            Column("Ready", ".status.conditions[?(@.type=='Ready')].status", "Whether its instance runs"),
+            Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", "Why it is ready, or not"),
+            Column("Services", ".status.services", "The services that it runs"),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", "Why, in a sentence", priority=1),
             _AGE,
         ),

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from framepilot.contract.document import DocumentError, explain
 from framepilot.resources.meta import API_VERSION
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.runtime import InferenceRuntime
 from framepilot.resources.service import InferenceService
 
-Resource = InferenceService | ModelProfile
+Resource = InferenceService | InferenceRuntime | ModelProfile
 
 # One level: below it, aliases may have made a value larger than memory.
 _SHOWN: Final = reprlib.Repr()
@@ -23,8 +24,9 @@ _SHOWN.maxlevel = 1
 LARGEST: Final = 1 << 20
 """The most characters and values of a document; the API server takes no more than about so many bytes."""
 
-_KINDS: Final[Mapping[str, type[InferenceService] | type[ModelProfile]]] = {
+_KINDS: Final[Mapping[str, type[InferenceService] | type[InferenceRuntime] | type[ModelProfile]]] = {
     "InferenceService": InferenceService,
+    "InferenceRuntime": InferenceRuntime,
     "ModelProfile": ModelProfile,
 }
 
@@ -44,7 +46,7 @@ def parse_resource(document: Mapping[str, object], where: str) -> Resource:
         raise DocumentError(where, [f"apiVersion: {_found(api_version)}; write apiVersion: {API_VERSION}"])
     resource = _KINDS.get(kind) if isinstance(kind, str) else None
     if resource is None:
-        raise DocumentError(where, [f"kind: {_found(kind)}; supported are {' and '.join(_KINDS)}"])
+        raise DocumentError(where, [f"kind: {_found(kind)}; supported are {', '.join(_KINDS)}"])
     try:
         text = _json(document)
     except RecursionError as error:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from framepilot.contract.desired import Delivery
 from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
+from framepilot.resources.placement import Placement
 from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
 from framepilot.resources.template import InstanceTemplate
 from framepilot.resources.text import Digest, FilePath, Name, Version, list_map, list_set, rules
@@ -20,6 +21,7 @@ from framepilot.resources.uris import SourceUri, StoreUri, is_file
 
 BatchSize = Annotated[int, Field(ge=1, le=256)]
 
+_SAY_RUNTIMES_TEMPLATE = "the template is that of the runtime that runtimeRef names; move it there"
 _EARLIER = "self.all(i, m, !has(m.inputs) || m.inputs.all(n, self.exists(j, p, j < i && p.name == n)))"
 
 
@@ -191,6 +193,10 @@ class Sink(ResourcePart):
 class InferenceServiceSpec(ResourcePart):
     """What the user wants."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(("!has(self.placement.runtimeRef) || !has(self.template)", _SAY_RUNTIMES_TEMPLATE))
+    )
+
     streams: Annotated[tuple[Stream, ...], Field(json_schema_extra={"minItems": 1, "maxItems": 64, **list_map("name")})]
     modules: Annotated[
         tuple[Module, ...],
@@ -208,8 +214,15 @@ class InferenceServiceSpec(ResourcePart):
     objective: Objective
     batching: Batching = Batching()
     sinks: Annotated[tuple[Sink, ...], Field(json_schema_extra={"maxItems": 16, **list_map("name")})] = ()
+    placement: Placement = Placement()
     template: InstanceTemplate = InstanceTemplate()
-    """What its pods have beside what Framepilot gives them; not used on one machine."""
+    """What its pod has beside what Framepilot gives it; not used on one machine."""
+
+    @model_validator(mode="after")
+    def _one_template(self) -> Self:
+        if self.placement.runtime_ref is not None and self.template != InstanceTemplate():
+            raise ValueError(_SAY_RUNTIMES_TEMPLATE)
+        return self
 
     def batching_of(self, module: Module) -> Batching:
         """The batching in force for a module: its own, else the service's."""

@@ -1,4 +1,4 @@
-"""What the pods of a service's instances have beside what Framepilot gives them: a few of the fields of a pod.
+"""What the pod of an instance has beside what Framepilot gives it: a few of the fields of a pod.
 
 The names are Kubernetes' own, so that what is known of pods holds here. Only what cannot break the instance is listed,
 and what Framepilot sets itself is reserved.
@@ -249,7 +249,7 @@ class ImagePullSecret(ResourcePart):
 
 
 class InstanceTemplate(ResourcePart):
-    """What the pods of the service's instances have beside what Framepilot gives them. Not used on one machine."""
+    """What the pod of an instance has beside what Framepilot gives it. Not used on one machine."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -270,6 +270,13 @@ class InstanceTemplate(ResourcePart):
         tuple[ImagePullSecret, ...], Field(max_length=8, json_schema_extra=list_map("name"))
     ] = ()
     """What the instance's image is pulled with, beside what the operator is set to use."""
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """The devices that it asks for, by resource, such as `nvidia.com/gpu`: each goes to one pod only."""
+        asked = {**self.resources.requests, **self.resources.limits}
+        counts = {name: int(amount(count)) for name, count in asked.items() if "/" in name}
+        return {name: count for name, count in sorted(counts.items()) if count > 0}
 
     @model_validator(mode="after")
     def _names(self) -> Self:

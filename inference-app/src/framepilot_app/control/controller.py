@@ -85,7 +85,13 @@ class Controller:
             self._machinery.store.prune(_digests(desired))
         self.desired = desired
         wanted = {pipeline.service: pipeline for pipeline in desired.pipelines}
-        self._remove([name for name in self.services if name not in wanted])
+        self._remove(
+            [
+                name
+                for name, service in self.services.items()
+                if name not in wanted or wanted[name].uid != service.declared.uid
+            ]
+        )
         for name, pipeline in wanted.items():
             service = self.services.get(name)
             if service is None:

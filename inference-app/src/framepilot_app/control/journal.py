@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class VerdictEntry(Document):
-    """How one attempt to serve one digest ended. `at` is Unix seconds."""
+    """How one attempt to serve one digest ended; `uid` is the service's. `at` is Unix seconds."""
 
     service: str
+    uid: str
     module: str
     version: str
     sha256: Digest
@@ -42,7 +43,7 @@ class Verdicts(Document):
 
 
 class Journal:
-    """Verdicts by service, module and digest."""
+    """Verdicts by service (its uid), module and digest."""
 
     def __init__(self, cache: Path) -> None:
         """Read what an earlier process wrote; a file that cannot be read is said and begun anew."""
@@ -50,18 +51,18 @@ class Journal:
         self.error: str | None = None
         self._verdicts = self._read()
 
-    def refusal(self, service: str, module: str, sha256: str, attempt: int) -> str | None:
+    def refusal(self, uid: str, module: str, sha256: str, attempt: int) -> str | None:
         """The reason for which this digest was refused in this attempt or a later one; None if it was not."""
         for entry in self._verdicts.entries:
-            same = (entry.service, entry.module, entry.sha256) == (service, module, sha256)
+            same = (entry.uid, entry.module, entry.sha256) == (uid, module, sha256)
             if same and entry.verdict is RolloutState.REFUSED and entry.attempt >= attempt:
                 return entry.reason
         return None
 
     def write(self, entry: VerdictEntry) -> None:
         """Keep a verdict."""
-        key = (entry.service, entry.module, entry.sha256)
-        others = (e for e in self._verdicts.entries if (e.service, e.module, e.sha256) != key)
+        key = (entry.uid, entry.module, entry.sha256)
+        others = (e for e in self._verdicts.entries if (e.uid, e.module, e.sha256) != key)
         self._verdicts = Verdicts(entries=(*others, entry))
         temporary = self._path.with_suffix(".new")
         try:

@@ -37,12 +37,15 @@ class ModuleRollouts:
 
     def __init__(
         self,
+        uid: str,
         module: Module,
         store: ModelStore,
         device: DeviceThread,
         journal: Journal,
         on_change: Callable[[], None],
     ) -> None:
+        """`uid` is that of the module's service."""
+        self._uid = uid
         self._module = module
         self._store = store
         self._device = device
@@ -140,7 +143,7 @@ class ModuleRollouts:
         # While nothing serves there is nothing to protect: try again, the reason may have been the machine's.
         if self._module.lane is None:
             return None
-        return self._journal.refusal(self._module.service, self._module.name, sha256, attempt)
+        return self._journal.refusal(self._uid, self._module.name, sha256, attempt)
 
     def _check_task(self, task: str) -> None:
         """A version may change how a task is done, not the task: the modules behind it depend on it."""
@@ -204,6 +207,7 @@ class ModuleRollouts:
             return
         entry = VerdictEntry(
             service=self._module.service,
+            uid=self._uid,
             module=self._module.name,
             version=rollout.candidate.version,
             sha256=rollout.sha256,

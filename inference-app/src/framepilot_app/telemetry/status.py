@@ -11,6 +11,7 @@ from framepilot.contract.observed import (
     FrameCounts,
     Latencies,
     ObservedModule,
+    ObservedPipeline,
     ObservedStream,
     ServingModel,
     StreamState,
@@ -18,6 +19,13 @@ from framepilot.contract.observed import (
 from framepilot_app.modules.module import StageTimes
 from framepilot_app.service import ServedModule, Service, Stream
 from framepilot_app.streams.open import redact
+
+
+def observed_pipeline(service: Service) -> ObservedPipeline:
+    """The service itself, and what is wrong with its sinks."""
+    return ObservedPipeline(
+        service=service.name, uid=service.declared.uid, error="; ".join(service.sink_errors) or None
+    )
 
 
 def observed_streams(service: Service) -> list[ObservedStream]:

@@ -17,6 +17,7 @@ from framepilot.contract.observed import ObservedState
 from framepilot_operator.cluster.desired_file import read_desired, store_next
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.cluster.process import ChildProcess, ChildSpec
+from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.telemetry.status_client import StatusClient, StatusError
 
 POLL_S: Final = 0.5
@@ -51,9 +52,9 @@ class LocalInstance:
     """One instance, from its first desired state to its removal. Used in one event loop."""
 
     def __init__(
-        self, name: str, folder: Path, launch: Launch, client: StatusClient, changed: Callable[[], None]
+        self, owner: Owner, folder: Path, launch: Launch, client: StatusClient, changed: Callable[[], None]
     ) -> None:
-        self.name = name
+        self.owner = owner
         self._folder = folder
         self._client = client
         self._changed = changed
@@ -104,10 +105,8 @@ class LocalInstance:
         # What an earlier process said is not true of this one.
         heard = self._heard if self._heard is not None and self._heard.pid == self._process.pid else None
         return Instance(
-            name=self.name,
+            owner=self.owner,
             uid=desired.instance_uid if desired is not None else "",
-            # On one machine an instance is named as the service that owns it.
-            service=self.name,
             desired=desired,
             observed=None if heard is None else heard.observed,
             observed_at=None if heard is None else heard.at,
@@ -163,9 +162,17 @@ def _gist(state: ObservedState) -> object:
     return (
         state.generation,
         state.error,
-        [(stream.name, stream.state) for stream in state.streams],
+        state.pipelines,
+        [(stream.service, stream.name, stream.state) for stream in state.streams],
         [
-            (module.name, module.serving, module.batch, module.rollout and module.rollout.state, module.profile)
+            (
+                module.service,
+                module.name,
+                module.serving,
+                module.batch,
+                module.rollout and module.rollout.state,
+                module.profile,
+            )
             for module in state.modules
         ],
     )

@@ -30,25 +30,27 @@ MERGE: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of namespaced objects. An empty group is the core one."""
+    """A kind of objects. An empty group is the core one."""
 
     group: str
     version: str
     plural: str
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """Where its objects are; without a namespace: those of all namespaces."""
+        """Where its objects are; without a namespace: those of all, or of the cluster."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        within = "" if namespace is None else f"/namespaces/{namespace}"
+        within = f"/namespaces/{namespace}" if namespace else ""
         return "/".join(part for part in (f"{root}{within}/{self.plural}", name, subresource) if part)
 
 
 INFERENCE_SERVICES: Final = Kind(GROUP, VERSION, "inferenceservices")
+INFERENCE_RUNTIMES: Final = Kind(GROUP, VERSION, "inferenceruntimes")
 MODEL_PROFILES: Final = Kind(GROUP, VERSION, "modelprofiles")
 DEPLOYMENTS: Final = Kind("apps", "v1", "deployments")
 CONFIG_MAPS: Final = Kind("", "v1", "configmaps")
 SERVICES: Final = Kind("", "v1", "services")
 PODS: Final = Kind("", "v1", "pods")
+NODES: Final = Kind("", "v1", "nodes")
 EVENTS: Final = Kind("events.k8s.io", "v1", "events")
 
 
@@ -99,7 +101,7 @@ class KubeApi:
                     break
 
     async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
-        """One object; None if there is none.
+        """One object; None if there is none. The namespace is empty for what is of the whole cluster.
 
         Raises:
             ApiError: it cannot be known.

@@ -6,27 +6,31 @@ operator; and what only makes sense on one machine it lets through, as the schem
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError
 
 from framepilot.contract.document import DocumentError
+from framepilot.resources.conditions import Finding, conditions
 from framepilot.resources.meta import Condition, ConditionStatus
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.runtime import InferenceRuntime, InferenceRuntimeStatus
 from framepilot.resources.service import InferenceService, InferenceServiceStatus
+from framepilot.resources.template import InstanceTemplate
 from framepilot.resources.uris import is_file
 from framepilot_operator.cluster.kube_api import JsonObject
-from framepilot_operator.cluster.port import DeclaredService
-from framepilot_operator.manifests.names import MANAGED_BY, MANAGED_BY_LABEL
+from framepilot_operator.cluster.port import DeclaredRuntime, DeclaredService
+from framepilot_operator.manifests.names import IMPLICIT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.manifests.seen import Seen, SeenMeta
 
 INVALID: Final = "InvalidDeclaration"
+
+S = TypeVar("S", InferenceServiceStatus, InferenceRuntimeStatus)
 
 
 class _Writer(Seen):
@@ -41,6 +45,26 @@ class _Writers(Seen):
     managed_fields: tuple[_Writer, ...] = ()
 
 
+class HeldOwner(Protocol):
+    """What owns an instance. `problem`: why it cannot be used; then `template` is None."""
+
+    @property
+    def metadata(self) -> SeenMeta:
+        """Its metadata."""
+
+    @property
+    def owner(self) -> Owner:
+        """It, as an owner."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be used."""
+
+    @property
+    def template(self) -> InstanceTemplate | None:
+        """What the pod of its instance has."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldService:
     """An InferenceService. `problem`: why it cannot be used; then `declared` is None."""
@@ -49,6 +73,36 @@ class HeldService:
     status: InferenceServiceStatus
     declared: DeclaredService | None
     problem: str | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """It, as the owner of an instance."""
+        return Owner.service(self.metadata.key)
+
+    @property
+    def template(self) -> InstanceTemplate | None:
+        """What the pod of its instance has."""
+        return None if self.declared is None else self.declared.resource.spec.template
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRuntime:
+    """An InferenceRuntime. `problem`: why it cannot be used; then `declared` is None."""
+
+    metadata: SeenMeta
+    status: InferenceRuntimeStatus
+    declared: DeclaredRuntime | None
+    problem: str | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """It, as the owner of an instance."""
+        return Owner.runtime(self.metadata.key)
+
+    @property
+    def template(self) -> InstanceTemplate | None:
+        """What the pod of its instance has."""
+        return None if self.declared is None else self.declared.resource.spec.template
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +118,7 @@ class HeldProfile:
 def read_service(manifest: JsonObject) -> HeldService:
     """An InferenceService from its JSON."""
     metadata = SeenMeta.model_validate(manifest["metadata"])
-    status = _status(manifest)
+    status = _status(manifest, InferenceServiceStatus)
     try:
         # A status that another operator wrote is no reason to refuse the declaration.
         resource = parse_resource({**manifest, "status": {}}, f"inferenceservices.framepilot.dev {metadata.key}")
@@ -74,8 +128,34 @@ def read_service(manifest: JsonObject) -> HeldService:
     if problems or not isinstance(resource, InferenceService):
         return HeldService(metadata, status, None, "; ".join(problems))
     resource = resource.model_copy(update={"status": status})
-    declared = DeclaredService(resource, metadata.uid, metadata.generation, _changed_at(manifest, metadata))
+    declared = DeclaredService(
+        resource=resource,
+        uid=metadata.uid,
+        generation=metadata.generation,
+        changed_at=_changed_at(manifest, metadata),
+        devices=resource.spec.template.devices,
+    )
     return HeldService(metadata, status, declared)
+
+
+def read_runtime(manifest: JsonObject) -> HeldRuntime:
+    """An InferenceRuntime from its JSON."""
+    metadata = SeenMeta.model_validate(manifest["metadata"])
+    status = _status(manifest, InferenceRuntimeStatus)
+    try:
+        resource = parse_resource({**manifest, "status": {}}, f"inferenceruntimes.framepilot.dev {metadata.key}")
+    except DocumentError as error:
+        return HeldRuntime(metadata, status, None, "; ".join(error.problems))
+    if not isinstance(resource, InferenceRuntime):
+        return HeldRuntime(metadata, status, None, "it is no InferenceRuntime")
+    declared = DeclaredRuntime(
+        resource=resource.model_copy(update={"status": status}),
+        uid=metadata.uid,
+        generation=metadata.generation,
+        implicit=metadata.labels.get(IMPLICIT_LABEL) == "true",
+        services=frozenset(owner.uid for owner in metadata.owner_references),
+    )
+    return HeldRuntime(metadata, status, declared)
 
 
 def read_profile(manifest: JsonObject) -> HeldProfile:
@@ -89,21 +169,30 @@ def read_profile(manifest: JsonObject) -> HeldProfile:
     return HeldProfile(metadata, profile if isinstance(profile, ModelProfile) else None, None, measured)
 
 
-def invalid_status(before: InferenceServiceStatus, generation: int, problem: str, now: float) -> InferenceServiceStatus:
-    """The status of a service whose newest declaration cannot be used; what it declared before goes on running."""
-    known = {condition.type: condition for condition in before.conditions}
-    message = f"The newest declaration is not used, what was declared before goes on: {problem}"[:4096]
-    ready = known.get("Ready")
-    said = [
-        ("Ready", ready.status, ready.reason, ready.message)
-        if ready is not None
-        else ("Ready", ConditionStatus.FALSE, INVALID, message),
-        ("Reconciling", ConditionStatus.FALSE, INVALID, "Nothing is done until the declaration is mended."),
-        ("Stalled", ConditionStatus.TRUE, INVALID, message),
-    ]
-    changed = tuple(_condition(known.get(each[0]), *each, generation, now) for each in said)
-    others = tuple(each for each in before.conditions if each.type not in {"Ready", "Reconciling", "Stalled"})
-    return before.model_copy(update={"observed_generation": generation, "conditions": (*changed, *others)})
+def invalid_status(before: S, generation: int, problem: str, now: float) -> S:
+    """The status of what cannot be used as it is declared now; what was declared before goes on running."""
+    following = _invalid(before.conditions, generation, problem, now)
+    return before.model_copy(update={"observed_generation": generation, "conditions": following})
+
+
+def _invalid(before: Sequence[Condition], generation: int, problem: str, now: float) -> tuple[Condition, ...]:
+    message = f"The newest declaration is not used, what was declared before goes on: {problem}"
+    findings = (
+        _ready(before, message),
+        Finding("Reconciling", ConditionStatus.FALSE, INVALID, "Nothing is done until the declaration is mended."),
+        Finding("Stalled", ConditionStatus.TRUE, INVALID, message),
+    )
+    said = {finding.type for finding in findings}
+    others = (condition for condition in before if condition.type not in said)
+    return (*conditions(findings, before, generation, now), *others)
+
+
+def _ready(before: Sequence[Condition], message: str) -> Finding:
+    """As it was, as what ran goes on running."""
+    for condition in before:
+        if condition.type == "Ready":
+            return Finding(condition.type, condition.status, condition.reason, condition.message)
+    return Finding("Ready", ConditionStatus.FALSE, INVALID, message)
 
 
 def _relative(service: InferenceService) -> Iterator[str]:
@@ -134,31 +223,9 @@ def _changed_at(manifest: JsonObject, metadata: SeenMeta) -> float:
     return max(times, default=metadata.creation_timestamp.timestamp())
 
 
-def _status(manifest: JsonObject) -> InferenceServiceStatus:
-    """What was reported of a service that cannot be read; nothing, if that cannot be read either."""
+def _status(manifest: JsonObject, kind: type[S]) -> S:
+    """What was reported of something that cannot be read; nothing, if that cannot be read either."""
     try:
-        return InferenceServiceStatus.model_validate(manifest.get("status") or {})
+        return kind.model_validate(manifest.get("status") or {})
     except ValidationError:
-        return InferenceServiceStatus()
-
-
-def _condition(
-    before: Condition | None,
-    type_: str,
-    status: ConditionStatus,
-    reason: str,
-    message: str,
-    generation: int,
-    now: float,
-) -> Condition:
-    same = before is not None and before.status is status
-    return Condition(
-        type=type_,
-        status=status,
-        reason=reason,
-        message=message,
-        last_transition_time=before.last_transition_time
-        if same and before is not None
-        else datetime.fromtimestamp(math.floor(now), UTC),
-        observed_generation=generation,
-    )
+        return kind()

@@ -1,7 +1,7 @@
 """An instance as it is found on the cluster: its objects and its pods put together, and what is to be said of them.
 
-Which service objects belong to is the uid of their owner: those of a service that was deleted and declared again under
-the same name are still ending, and nothing of the new one is written beside them.
+What objects belong to is the uid of their owner: those of a service that was deleted and declared again under the same
+name are still ending, and nothing of the new one is written beside them. The same is true of a runtime.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from framepilot_operator.cluster.kube_polling import Heard, Target
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.manifests.instance import DESIRED_KEY, PORT
 from framepilot_operator.manifests.names import FINGERPRINT, GENERATION, OWNER_UID, object_name
+from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.manifests.pod_reason import pod_reason
 from framepilot_operator.manifests.seen import SeenConfigMap, SeenDeployment, SeenMeta, SeenPod, SeenService
 
@@ -39,9 +40,9 @@ def read_config_map(manifest: JsonObject) -> HeldConfigMap:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is of one service's instance; any part may be missing. The pods are those of the service by label."""
+    """What there is of one owner's instance; any part may be missing. The pods are those of the owner by label."""
 
-    service: str
+    owner: Owner
     config_map: HeldConfigMap | None = None
     deployment: SeenDeployment | None = None
     network: SeenService | None = None
@@ -53,17 +54,17 @@ class Found:
         return tuple(each.metadata for each in (self.deployment, self.network, self.config_map) if each is not None)
 
     def ending(self, uid: str) -> str | None:
-        """What stands in the way of writing anything for the service of this uid, and why."""
+        """What stands in the way of writing anything for the owner of this uid, and why."""
         for kind, metadata in self._all():
             owner = metadata.annotations.get(OWNER_UID) if kind == "pod" else metadata.owner_uid
             if owner != uid:
-                return f"the {kind} {metadata.key} is of an earlier service of that name, and still ending"
+                return f"the {kind} {metadata.key} is of an earlier one of that name, and still ending"
             if metadata.ending and kind != "pod":
                 return f"the {kind} {metadata.key} is still ending"
         return None
 
     def pod(self, uid: str) -> SeenPod | None:
-        """The pod that runs the service of this uid, or is to: the newest that is not ending, else the newest."""
+        """The pod that runs for the owner of this uid, or is to: the newest that is not ending, else the newest."""
         own = [pod for pod in self.pods if pod.metadata.annotations.get(OWNER_UID) == uid]
         return max(own, key=lambda pod: (not pod.metadata.ending, pod.metadata.creation_timestamp), default=None)
 
@@ -74,7 +75,7 @@ class Found:
             return None
         address = pod.status.pod_ip
         host = f"[{address}]" if ":" in address else address
-        return process_of(pod), Target(self.service, uid, f"{host}:{PORT}", self.generation)
+        return process_of(pod), Target(str(self.owner), uid, f"{host}:{PORT}", self.generation)
 
     @property
     def generation(self) -> int:
@@ -95,15 +96,14 @@ class Found:
         return max(self.generation, seen, *told, 0)
 
     def instance(self, uid: str, fingerprint: str, heard: Heard) -> Instance | None:
-        """The instance of the service of this uid as the loop sees it; None if there is nothing of it."""
+        """The instance of the owner of this uid as the loop sees it; None if there is nothing of it."""
         if not self.objects or self.ending(uid) is not None:
             return None
         pod = self.pod(uid)
         running = pod is not None and pod.running
         return Instance(
-            name=self.service,
+            owner=self.owner,
             uid=uid,
-            service=self.service,
             desired=None if self.config_map is None else self.config_map.desired,
             observed=heard.observed if running else None,
             observed_at=heard.at if running else None,
@@ -111,6 +111,8 @@ class Found:
             restarts=0 if pod is None else pod.restarts,
             reason=_why_silent(pod, heard) if pod is not None and running else self._why_not(pod),
             current=self.is_current(fingerprint),
+            devices={} if pod is None else pod.devices,
+            has_node=pod is not None and pod.spec.node_name is not None,
         )
 
     def is_current(self, fingerprint: str) -> bool:
@@ -120,9 +122,9 @@ class Found:
         return self.deployment.metadata.annotations.get(FINGERPRINT) == fingerprint
 
     def leftover(self) -> Instance | None:
-        """What is left of the instance of a service that nobody declares any more; None if that is ending already."""
+        """What is left of an instance whose owner nobody declares any more; None if that is ending already."""
         left = [metadata for metadata in self.objects if not metadata.ending]
-        return Instance(name=self.service, uid=left[0].owner_uid or "", service=self.service) if left else None
+        return Instance(owner=self.owner, uid=left[0].owner_uid or "") if left else None
 
     def _all(self) -> Iterable[tuple[str, SeenMeta]]:
         for kind, each in (("Deployment", self.deployment), ("Service", self.network), ("ConfigMap", self.config_map)):
@@ -147,16 +149,20 @@ def process_of(pod: SeenPod) -> str:
 
 
 def found(
-    service: str,
+    owner: Owner,
     config_maps: Mapping[str, HeldConfigMap],
     deployments: Mapping[str, SeenDeployment],
     networks: Mapping[str, SeenService],
     pods: Iterable[SeenPod],
 ) -> Found:
-    """What there is of the instance of a service, among objects by `namespace/name`, and the pods of the service."""
-    namespace, _, name = service.partition("/")
-    key = f"{namespace}/{object_name(name)}"
-    return Found(service, config_maps.get(key), deployments.get(key), networks.get(key), tuple(pods))
+    """What there is of the instance of an owner, among objects by `namespace/name`, and the pods of the owner."""
+    key = key_of(owner)
+    return Found(owner, config_maps.get(key), deployments.get(key), networks.get(key), tuple(pods))
+
+
+def key_of(owner: Owner) -> str:
+    """`namespace/name` of the objects of an owner's instance."""
+    return f"{owner.namespace}/{object_name(owner)}"
 
 
 def _why_silent(pod: SeenPod, heard: Heard) -> str | None:

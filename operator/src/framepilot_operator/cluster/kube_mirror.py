@@ -42,7 +42,7 @@ async def together(work: Iterable[Awaitable[None]]) -> None:
 
 
 class Mirror(Generic[T]):
-    """The objects of one kind, by `namespace/name`. Used in one event loop."""
+    """The objects of one kind, by `namespace/name`; without a namespace, by `/name`. Used in one event loop."""
 
     def __init__(
         self, api: KubeApi, kind: Kind, namespaces: Sequence[str], selector: str | None, read: Callable[[JsonObject], T]

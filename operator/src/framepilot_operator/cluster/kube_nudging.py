@@ -70,7 +70,7 @@ class Nudging:
         try:
             await self._patch(pod, {GENERATION: str(found.generation), NUDGE: str(round(self._now() * 1000))})
         except ApiError as error:
-            _log.warning("%s: its pod is not told of generation %d: %s", found.service, found.generation, error)
+            _log.warning("%s: its pod is not told of generation %d: %s", found.owner, found.generation, error)
 
     def forget_others(self, processes: Iterable[str]) -> None:
         """Only these processes are there now."""

@@ -23,9 +23,9 @@ _SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A process to ask: of which service (`key` and uid), where, and which generation it was told last."""
+    """A process to ask: of which owner (as people read it, and its uid), where, and its newest generation."""
 
-    service: str
+    owner: str
     uid: str
     address: str
     generation: int
@@ -54,7 +54,7 @@ class StatusPolling:
     def __init__(
         self, client: StatusClient, pace: Pace, changed: Callable[[str], None], now: Callable[[], float]
     ) -> None:
-        """`changed` is called with the key of a service."""
+        """`changed` is called with the owner of a process."""
         self._client = client
         self._pace = pace
         self._changed = changed
@@ -105,7 +105,7 @@ class StatusPolling:
             after = await self._ask(target, before)
             self._heard[process] = after
             if _gist(before) != _gist(after):
-                self._changed(target.service)
+                self._changed(target.owner)
             told_anew = self._told_anew[process]
             told_anew.clear()
             with suppress(TimeoutError):
@@ -143,6 +143,7 @@ def _gist(heard: Heard) -> object:
         state.generation,
         state.error,
         state.started_at,
+        state.pipelines,
         [(stream.service, stream.name, stream.state) for stream in state.streams],
         [
             (

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from framepilot.resources.profile import ModelProfile
 from framepilot_operator.cluster.kube_api import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    INFERENCE_RUNTIMES,
     INFERENCE_SERVICES,
     MODEL_PROFILES,
+    NODES,
     PODS,
     SERVICES,
     KubeApi,
 )
-from framepilot_operator.cluster.kube_declared import HeldService, read_profile, read_service
-from framepilot_operator.cluster.kube_instance import Found, found, read_config_map
+from framepilot_operator.cluster.kube_declared import (
+    HeldOwner,
+    HeldRuntime,
+    HeldService,
+    read_profile,
+    read_runtime,
+    read_service,
+)
+from framepilot_operator.cluster.kube_instance import Found, found, key_of, read_config_map
 from framepilot_operator.cluster.kube_mirror import Mirror, together
 from framepilot_operator.cluster.port import Problem
-from framepilot_operator.manifests.names import SELECTOR, object_name
-from framepilot_operator.manifests.seen import SeenDeployment, SeenPod, SeenService
+from framepilot_operator.manifests.names import SELECTOR
+from framepilot_operator.manifests.owner import Owner, OwnerKind
+from framepilot_operator.manifests.seen import SeenDeployment, SeenNode, SeenPod, SeenService
 
 
 class World:
-    """Declarations, profiles, and the objects of instances. Used in one event loop."""
+    """Declarations, profiles, the objects of instances, and nodes. Used in one event loop."""
 
     def __init__(self, api: KubeApi, namespaces: Sequence[str]) -> None:
-        """`namespaces`: those that are looked at; none: all."""
+        """`namespaces`: those that are looked at; none: all, and the nodes besides, which are in no namespace."""
         self.services = Mirror(api, INFERENCE_SERVICES, namespaces, None, read_service)
+        self.runtimes = Mirror(api, INFERENCE_RUNTIMES, namespaces, None, read_runtime)
         self.profiles = Mirror(api, MODEL_PROFILES, namespaces, None, read_profile)
         self.config_maps = Mirror(api, CONFIG_MAPS, namespaces, SELECTOR, read_config_map)
         self.deployments = Mirror(api, DEPLOYMENTS, namespaces, SELECTOR, SeenDeployment.model_validate)
         self.networks = Mirror(api, SERVICES, namespaces, SELECTOR, SeenService.model_validate)
         self.pods = Mirror(api, PODS, namespaces, SELECTOR, SeenPod.model_validate)
+        self.nodes = None if namespaces else Mirror(api, NODES, (), None, SeenNode.model_validate)
 
     def changed(self, kind: str, subject: str, resource_version: str | None) -> bool:
         """An object of this kind (a plural) changed; False if that is of no interest, or known already."""
-        mirrors = (self.services, self.profiles, self.config_maps, self.deployments, self.networks, self.pods)
+        mirrors = (
+            self.services,
+            self.runtimes,
+            self.profiles,
+            self.config_maps,
+            self.deployments,
+            self.networks,
+            self.pods,
+            *(() if self.nodes is None else (self.nodes,)),
+        )
         return any(each.changed(subject, resource_version) for each in mirrors if each.kind.plural == kind)
 
     async def refresh(self, now: float) -> None:
@@ -48,58 +70,74 @@ class World:
         await together(
             (
                 self.services.refresh(now),
+                self.runtimes.refresh(now),
                 self.profiles.refresh(now),
                 self.config_maps.refresh(now),
                 self.deployments.refresh(now),
                 self.networks.refresh(now),
                 self.pods.refresh(now),
+                *(() if self.nodes is None else (self.nodes.refresh(now),)),
             )
         )
 
-    def doubt(self, service: str) -> None:
-        """Something about a service was not as it was held to be: read it and its objects again."""
-        namespace, _, name = service.partition("/")
-        key = f"{namespace}/{object_name(name)}"
-        self.services.changed(service, None)
-        self.config_maps.changed(key, None)
-        self.deployments.changed(key, None)
-        self.networks.changed(key, None)
+    def doubt(self, owner: Owner) -> None:
+        """Something about an instance was not as it was held to be: read its owner and its objects again."""
+        declared = self.services if owner.kind is OwnerKind.SERVICE else self.runtimes
+        declared.changed(owner.key, None)
+        for mirror in (self.config_maps, self.deployments, self.networks):
+            mirror.changed(key_of(owner), None)
 
-    def declared(self) -> dict[str, HeldService]:
-        """By key: what is declared, and is not being deleted."""
-        return {key: held for key, held in self.services.objects.items() if not held.metadata.ending}
+    def owners(self) -> dict[Owner, HeldOwner]:
+        """What may own an instance: what is declared, and is not being deleted."""
+        held: tuple[HeldOwner, ...] = (*self.declared(), *self.declared_runtimes())
+        return {each.owner: each for each in held}
 
-    def found(self) -> dict[str, Found]:
-        """By service: what there is of its instance."""
-        pods: dict[str | None, list[SeenPod]] = {}
+    def declared(self) -> tuple[HeldService, ...]:
+        """The services, without those that are being deleted."""
+        return tuple(each for each in self.services.objects.values() if not each.metadata.ending)
+
+    def declared_runtimes(self) -> tuple[HeldRuntime, ...]:
+        """The runtimes, without those that are being deleted."""
+        return tuple(each for each in self.runtimes.objects.values() if not each.metadata.ending)
+
+    def found(self) -> dict[Owner, Found]:
+        """By owner: what there is of its instance."""
+        pods: dict[Owner | None, list[SeenPod]] = {}
         for pod in self.pods.objects.values():
-            pods.setdefault(pod.metadata.service, []).append(pod)
+            pods.setdefault(pod.metadata.owner, []).append(pod)
         written = (self.config_maps.objects, self.deployments.objects, self.networks.objects)
-        services = {each.metadata.service for objects in written for each in objects.values()} | pods.keys()
-        return {service: self._found(service, pods.get(service, ())) for service in services if service is not None}
+        owners = {each.metadata.owner for objects in written for each in objects.values()} | pods.keys()
+        return {owner: self._found(owner, pods.get(owner, ())) for owner in owners if owner is not None}
 
-    def found_of(self, service: str) -> Found:
-        """What there is of one service's instance."""
-        return self._found(service, (pod for pod in self.pods.objects.values() if pod.metadata.service == service))
+    def found_of(self, owner: Owner) -> Found:
+        """What there is of one owner's instance."""
+        return self._found(owner, (pod for pod in self.pods.objects.values() if pod.metadata.owner == owner))
 
-    def _found(self, service: str, pods: Iterable[SeenPod]) -> Found:
-        return found(service, self.config_maps.objects, self.deployments.objects, self.networks.objects, pods)
+    def _found(self, owner: Owner, pods: Iterable[SeenPod]) -> Found:
+        return found(owner, self.config_maps.objects, self.deployments.objects, self.networks.objects, pods)
 
     def measured(self) -> tuple[ModelProfile, ...]:
         """The profiles; what a person declares stands first."""
         held = sorted(self.profiles.objects.values(), key=lambda each: (each.measured, each.metadata.key))
         return tuple(each.profile for each in held if each.profile is not None and not each.metadata.ending)
 
+    def devices(self) -> Mapping[str, int] | None:
+        """How many devices the nodes have, by resource; None if they are not looked at."""
+        if self.nodes is None:
+            return None
+        return dict(sum((Counter(node.devices) for node in self.nodes.objects.values()), Counter()))
+
     def problems(self) -> tuple[Problem, ...]:
         """What is declared and cannot be used."""
         services = [
-            Problem(f"inferenceservices.framepilot.dev {key}", held.problem, key)
-            for key, held in self.declared().items()
+            Problem(f"{INFERENCE_SERVICES.plural}.framepilot.dev {each.metadata.key}", each.problem, each.metadata.key)
+            for each in self.declared()
+            if each.problem is not None
+        ]
+        others = [
+            Problem(f"{mirror.kind.plural}.framepilot.dev {key}", held.problem)
+            for mirror in (self.runtimes, self.profiles)
+            for key, held in mirror.objects.items()
             if held.problem is not None
         ]
-        profiles = [
-            Problem(f"modelprofiles.framepilot.dev {key}", held.problem)
-            for key, held in self.profiles.objects.items()
-            if held.problem is not None
-        ]
-        return (*services, *profiles)
+        return (*services, *others)

@@ -1,8 +1,10 @@
 """One machine as a cluster: declarations are YAML files, instances are child processes, the state is a folder.
 
     <state>/services/<namespace>.<name>.yaml     what is declared, and the status that was reported of it
+    <state>/runtimes/<namespace>.<name>.yaml     the same of runtimes
     <state>/profiles/<namespace>.<name>.yaml     measured profiles
     <state>/instances/<namespace>.<name>/        desired.json, cache/, log, log.1 (of the process before), lock
+    <state>/instances/<namespace>.runtime.<name>/    the same of a runtime's
 
 The same loop runs on it as on Kubernetes, so there is no decision here: what the loop wants is done, what happens is
 told. One operator at a time has the state folder.
@@ -18,42 +20,50 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from framepilot.contract.desired import DesiredState
+from framepilot.resources.runtime import InferenceRuntime
+from framepilot.resources.service import InferenceService
 from framepilot_operator.cluster.declarations import read_declarations
 from framepilot_operator.cluster.instance import Launch, LocalInstance
 from framepilot_operator.cluster.port import (
     Change,
     ClusterError,
+    DeclaredRuntime,
     DeclaredService,
     Instance,
     RemoveInstance,
+    RemoveRuntime,
+    RuntimeStatus,
     ServiceStatus,
     Snapshot,
+    Status,
     Trigger,
     TriggerKind,
     WriteDesired,
     WriteProfile,
+    WriteRuntime,
 )
 from framepilot_operator.cluster.records import (
-    file_name,
+    read_declared,
     read_profiles,
-    read_services,
-    remove_service,
+    remove_declared,
+    write_declared,
     write_profile,
-    write_service,
 )
-from framepilot_operator.cluster.registry import Registry, updated
+from framepilot_operator.cluster.registry import R, Record, Registry, updated
 from framepilot_operator.cluster.watching import edits
+from framepilot_operator.manifests.owner import Owner, OwnerKind
 from framepilot_operator.telemetry.status_client import StatusClient
 
 TICK_S: Final = 1.0
 STATUS_TIMEOUT_S: Final = 2.0
 DRAIN_S: Final = 30.0
 HEALTHY_AFTER_S: Final = 30.0
+_RUNTIME: Final = "runtime"
 
 _log = logging.getLogger(__name__)
 
@@ -92,14 +102,19 @@ class LocalCluster:
         """
         self._files = tuple(file.absolute() for file in files)
         self._services_folder = state.absolute() / "services"
+        self._runtimes_folder = state.absolute() / "runtimes"
         self._profiles_folder = state.absolute() / "profiles"
         self._instances_folder = state.absolute() / "instances"
         try:
-            for folder in (self._services_folder, self._profiles_folder, self._instances_folder):
+            for folder in (self._services_folder, self._runtimes_folder, self._profiles_folder, self._instances_folder):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock_state(state)
-            self._registry = Registry(read_services(self._services_folder))
-            self._stored = dict(self._registry.services)
+            self._registry = Registry(
+                read_declared(self._services_folder, InferenceService),
+                read_declared(self._runtimes_folder, InferenceRuntime),
+            )
+            self._stored_services = dict(self._registry.services)
+            self._stored_runtimes = dict(self._registry.runtimes)
             self._measured = read_profiles(self._profiles_folder)
             found = sorted(folder.name for folder in self._instances_folder.iterdir() if folder.is_dir())
         except OSError as error:
@@ -109,8 +124,8 @@ class LocalCluster:
         self._launch = Launch(tuple(command or (app_executable(),)), stdout, drain_s, healthy_after_s, jitter, now)
         self._client = StatusClient(STATUS_TIMEOUT_S)
         self._triggers: asyncio.Queue[Trigger | None] = asyncio.Queue()
-        self._instances = {name: self._instance(name) for name in (folder.replace(".", "/", 1) for folder in found)}
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._instances = {owner: self._instance(owner) for owner in map(_owner, found)}
+        self._ending: dict[Owner, asyncio.Task[None]] = {}
         self._closing = asyncio.Event()
 
     async def observe(self) -> Snapshot:
@@ -119,14 +134,18 @@ class LocalCluster:
             self._look_at_files()
         except OSError as error:
             raise ClusterError(f"the state folder cannot be written: {error}; free space or choose another") from error
-        for name, instance in self._instances.items():
-            # A process left by an earlier operator is wanted only if somebody still declares its service.
-            if not instance.started and name in self._registry.services and instance.snapshot().desired is not None:
+        for owner, instance in self._instances.items():
+            # A process left by an earlier operator is wanted only if somebody still declares its owner.
+            if not instance.started and self._is_declared(owner) and instance.snapshot().desired is not None:
                 instance.start()
         return Snapshot(
             services=tuple(
                 DeclaredService(record.resource, record.uid, record.generation, record.changed_at)
                 for record in self._registry.services.values()
+            ),
+            runtimes=tuple(
+                DeclaredRuntime(record.resource, record.uid, record.generation)
+                for record in self._registry.runtimes.values()
             ),
             instances=self._instances_now(),
             # What a person declares stands first.
@@ -139,25 +158,28 @@ class LocalCluster:
         try:
             match change:
                 case WriteDesired():
-                    await self._write_desired(change.instance, change.document)
+                    await self._write_desired(change.owner, change.document)
                 case RemoveInstance():
-                    self._remove(change.instance)
+                    self._remove(change.owner)
                 case WriteProfile():
                     await asyncio.to_thread(write_profile, self._profiles_folder, change.profile)
                     self._measured[change.profile.key] = change.profile
+                case WriteRuntime() | RemoveRuntime():
+                    raise ClusterError("on one machine no device belongs to one instance, so none is shared implicitly")
         except OSError as error:
             raise ClusterError(f"the state folder cannot be written: {error}; free space or choose another") from error
 
-    async def report(self, status: ServiceStatus) -> None:
-        """Store the status of a service beside its declaration."""
-        record = self._registry.services.get(status.service)
-        if record is None or record.resource.status == status.status:
-            return
+    async def report(self, status: Status) -> None:
+        """Store the status of a service or a runtime beside its declaration."""
+        match status:
+            case ServiceStatus() if status.service in self._registry.services:
+                self._registry = self._registry.reported(status.service, status.status)
+            case RuntimeStatus() if status.runtime in self._registry.runtimes:
+                self._registry = self._registry.runtime_reported(status.runtime, status.status)
         try:
-            self._registry = self._registry.reported(status.service, status.status)
             self._store()
         except OSError as error:
-            raise ClusterError(f"the status of {status.service} cannot be stored: {error}") from error
+            raise ClusterError(f"a status cannot be stored: {error}; free space or choose another folder") from error
 
     async def triggers(self) -> AsyncIterator[Trigger]:
         """Edits of the files, what happens to instances, and a regular tick; for one consumer."""
@@ -183,47 +205,45 @@ class LocalCluster:
         self._store()
 
     def _store(self) -> None:
-        """Bring the folder of services up to date: what did not change is not written."""
-        services = self._registry.services
-        for key, record in services.items():
-            if self._stored.get(key) != record:
-                write_service(self._services_folder, record)
-                self._stored[key] = record
-        for key in self._stored.keys() - services.keys():
-            remove_service(self._services_folder, key)
-            del self._stored[key]
+        """Bring the folders of what is declared up to date: what did not change is not written."""
+        _store(self._services_folder, self._stored_services, self._registry.services)
+        _store(self._runtimes_folder, self._stored_runtimes, self._registry.runtimes)
+
+    def _is_declared(self, owner: Owner) -> bool:
+        declared = self._registry.services if owner.kind is OwnerKind.SERVICE else self._registry.runtimes
+        return owner.key in declared
 
     def _instances_now(self) -> tuple[Instance, ...]:
         return tuple(instance.snapshot() for instance in self._instances.values())
 
-    async def _write_desired(self, name: str, document: DesiredState) -> None:
-        if name in self._ending:
-            raise ClusterError(f"{name}: the instance is still ending; it is started again after that")
-        instance = self._instances.get(name) or self._instance(name)
+    async def _write_desired(self, owner: Owner, document: DesiredState) -> None:
+        if owner in self._ending:
+            raise ClusterError(f"{owner}: the instance is still ending; it is started again after that")
+        instance = self._instances.get(owner) or self._instance(owner)
         await asyncio.to_thread(instance.write, document)
-        self._instances[name] = instance
+        self._instances[owner] = instance
         instance.start()
 
-    def _remove(self, name: str) -> None:
-        instance = self._instances.pop(name, None)
+    def _remove(self, owner: Owner) -> None:
+        instance = self._instances.pop(owner, None)
         if instance is not None:
-            self._ending[name] = asyncio.create_task(self._end(name, instance))
+            self._ending[owner] = asyncio.create_task(self._end(owner, instance))
 
-    async def _end(self, name: str, instance: LocalInstance) -> None:
+    async def _end(self, owner: Owner, instance: LocalInstance) -> None:
         try:
             await instance.remove()
         except OSError as error:
-            _log.warning("the folder of %s could not be removed: %s", name, error)
+            _log.warning("the folder of %s could not be removed: %s", owner, error)
         finally:
-            del self._ending[name]
-            self._happened(name)
+            del self._ending[owner]
+            self._happened(owner)
 
-    def _instance(self, name: str) -> LocalInstance:
-        folder = self._instances_folder / file_name(name)
-        return LocalInstance(name, folder, self._launch, self._client, lambda: self._happened(name))
+    def _instance(self, owner: Owner) -> LocalInstance:
+        folder = self._instances_folder / _folder_name(owner)
+        return LocalInstance(owner, folder, self._launch, self._client, lambda: self._happened(owner))
 
-    def _happened(self, name: str) -> None:
-        self._triggers.put_nowait(Trigger(TriggerKind.INSTANCE, (name,)))
+    def _happened(self, owner: Owner) -> None:
+        self._triggers.put_nowait(Trigger(TriggerKind.INSTANCE, (str(owner),)))
 
     async def _watch_files(self) -> None:
         try:
@@ -236,6 +256,27 @@ class LocalCluster:
         while True:
             await asyncio.sleep(self._tick_s)
             self._triggers.put_nowait(Trigger(TriggerKind.TICK))
+
+
+def _folder_name(owner: Owner) -> str:
+    """The folder of an instance; no part of an owner's name can hold a dot."""
+    kind = () if owner.kind is OwnerKind.SERVICE else (_RUNTIME,)
+    return ".".join((owner.namespace, *kind, owner.name))
+
+
+def _owner(folder_name: str) -> Owner:
+    namespace, *kind, name = folder_name.split(".")
+    return Owner(OwnerKind.RUNTIME if kind == [_RUNTIME] else OwnerKind.SERVICE, namespace, name)
+
+
+def _store(folder: Path, stored: dict[str, Record[R]], records: Mapping[str, Record[R]]) -> None:
+    for key, record in records.items():
+        if stored.get(key) != record:
+            write_declared(folder, record)
+            stored[key] = record
+    for key in stored.keys() - records.keys():
+        remove_declared(folder, key)
+        del stored[key]
 
 
 def app_executable() -> str:

@@ -6,15 +6,17 @@ nothing else. Times are Unix seconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from framepilot.contract.desired import DesiredState
 from framepilot.contract.observed import ObservedState
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.runtime import InferenceRuntime, InferenceRuntimeStatus
 from framepilot.resources.service import InferenceService, InferenceServiceStatus
+from framepilot_operator.manifests.owner import Owner
 
 
 class ClusterError(Exception):
@@ -27,13 +29,14 @@ class DeclaredService:
 
     `uid` stays over edits and is new when the service was deleted and declared again; `generation` counts the edits
     of its spec, from 1; `changed_at` is when the latest of them was made. The resource's `status` is what was reported
-    last.
+    last. `devices` are those that an instance of its own would take for itself alone, by resource.
     """
 
     resource: InferenceService
     uid: str
     generation: int
     changed_at: float
+    devices: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -42,18 +45,33 @@ class DeclaredService:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """One inference-app process and its desired state.
+class DeclaredRuntime:
+    """A runtime as it is declared now. `implicit`: the operator declared it, for the services of these uids."""
 
-    `name` is `<namespace>/<name>`; `service` (`<namespace>/<name>`) and `uid` are those of the service that owns it.
+    resource: InferenceRuntime
+    uid: str
+    generation: int
+    implicit: bool = False
+    services: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """`<namespace>/<name>`."""
+        return self.resource.key
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One inference-app process and its desired state; `uid` is its owner's.
+
     `observed` is the latest `/status`, taken at `observed_at`; None until the process first answers, and again after it
     ended. `reason` says why it does not run, or does not answer. `current` is False where what it runs in is not what
-    its declaration asks for; giving it a desired state, the same or another, mends that.
+    its declaration asks for; giving it a desired state, the same or another, mends that. `devices` are those that it
+    takes for itself alone, by resource, and `has_node` whether it got them.
     """
 
-    name: str
+    owner: Owner
     uid: str
-    service: str
     desired: DesiredState | None = None
     observed: ObservedState | None = None
     observed_at: float | None = None
@@ -61,6 +79,8 @@ class Instance:
     restarts: int = 0
     reason: str | None = None
     current: bool = True
+    devices: Mapping[str, int] = field(default_factory=dict)
+    has_node: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +97,35 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is declared and what is, at one moment."""
+    """What is declared and what is, at one moment.
+
+    `devices`: how many there are that go to one instance only, by resource; None where that cannot be known.
+    """
 
     services: tuple[DeclaredService, ...] = ()
+    runtimes: tuple[DeclaredRuntime, ...] = ()
     instances: tuple[Instance, ...] = ()
     profiles: tuple[ModelProfile, ...] = ()
     problems: tuple[Problem, ...] = ()
+    devices: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WriteDesired:
-    """Give an instance this desired state; an instance that does not exist is created.
+    """Give the instance of this owner this desired state; an instance that does not exist is created.
 
     The cluster assigns the generation (the stored one + 1): the document's own is not looked at.
     """
 
-    instance: str
-    service: str
+    owner: Owner
     document: DesiredState
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveInstance:
-    """End an instance gracefully and forget it."""
+    """End the instance of this owner gracefully and forget it."""
 
-    instance: str
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +135,26 @@ class WriteProfile:
     profile: ModelProfile
 
 
-Change = WriteDesired | RemoveInstance | WriteProfile
+@dataclass(frozen=True, slots=True)
+class WriteRuntime:
+    """Declare an implicit runtime, in place of an older one of the name. It goes with the last of its services.
+
+    `services` are names and uids in the runtime's namespace.
+    """
+
+    runtime: InferenceRuntime
+    services: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRuntime:
+    """Take back an implicit runtime."""
+
+    key: str
+    uid: str
+
+
+Change = WriteDesired | RemoveInstance | WriteProfile | WriteRuntime | RemoveRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +163,17 @@ class ServiceStatus:
 
     service: str
     status: InferenceServiceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeStatus:
+    """What is to be reported of one runtime."""
+
+    runtime: str
+    status: InferenceRuntimeStatus
+
+
+Status = ServiceStatus | RuntimeStatus
 
 
 class TriggerKind(StrEnum):
@@ -155,8 +209,8 @@ class Cluster(Protocol):
             ClusterError: it was not made, or only in part; observing again shows which.
         """
 
-    async def report(self, status: ServiceStatus) -> None:
-        """Publish the status of one service; nothing is written when it is what was published last.
+    async def report(self, status: Status) -> None:
+        """Publish the status of one service or runtime; nothing is written when it is what was published last.
 
         Raises:
             ClusterError: it was not published.

@@ -1,4 +1,4 @@
-"""Resources on disk, one YAML file each: services with the status that was reported of them, and measured profiles.
+"""Resources on disk, one YAML file each: what was declared, with the status that was reported of it, and measurements.
 
 A file that is damaged is as good as none: what it held is declared, or measured, again.
 """
@@ -17,9 +17,8 @@ from ruamel.yaml.error import YAMLError
 from framepilot.contract.document import DocumentError
 from framepilot.resources.parse import Resource, parse_resource
 from framepilot.resources.profile import ModelProfile
-from framepilot.resources.service import InferenceService
 from framepilot_operator.cluster.desired_file import write_atomically
-from framepilot_operator.cluster.registry import Record
+from framepilot_operator.cluster.registry import R, Record
 
 FILE: Final = "framepilot.dev/declared-in"
 CHANGED_AT: Final = "framepilot.dev/changed-at"
@@ -32,11 +31,11 @@ def file_name(key: str) -> str:
     return key.replace("/", ".")
 
 
-def read_services(folder: Path) -> dict[str, Record]:
-    """Every stored service by its key."""
-    records: dict[str, Record] = {}
+def read_declared(folder: Path, kind: type[R]) -> dict[str, Record[R]]:
+    """Every stored resource of a kind by its key."""
+    records: dict[str, Record[R]] = {}
     for path, resource in _resources(folder):
-        if not isinstance(resource, InferenceService):
+        if not isinstance(resource, kind):
             continue
         metadata = resource.metadata
         try:
@@ -50,8 +49,8 @@ def read_services(folder: Path) -> dict[str, Record]:
     return records
 
 
-def write_service(folder: Path, record: Record) -> None:
-    """Store a service.
+def write_declared(folder: Path, record: Record[R]) -> None:
+    """Store a service or a runtime.
 
     Raises:
         OSError: it could not be written; what was stored before is untouched.
@@ -71,8 +70,8 @@ def write_service(folder: Path, record: Record) -> None:
     _write(folder, resource.key, resource.model_copy(update={"metadata": metadata}))
 
 
-def remove_service(folder: Path, key: str) -> None:
-    """Forget a service.
+def remove_declared(folder: Path, key: str) -> None:
+    """Forget a service or a runtime.
 
     Raises:
         OSError: it could not be removed.

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
-from framepilot_operator.cluster.records import read_services
+from framepilot.resources.service import InferenceService
+from framepilot_operator.cluster.records import read_declared
 from framepilot_operator.commands.service_view import Json
 from framepilot_operator.running import Running
 
@@ -20,7 +21,7 @@ def read_sessions(processes: Sequence[Running]) -> dict[str, Json]:
     """The services by `<namespace>/<name>`; of one that two processes have, that of the first."""
     found: dict[str, Json] = {}
     for process in processes:
-        for key, record in read_services(process.state / "services").items():
+        for key, record in read_declared(process.state / "services", InferenceService).items():
             found.setdefault(key, record.resource.model_dump(mode="json", by_alias=True, exclude_none=True))
     return found
 

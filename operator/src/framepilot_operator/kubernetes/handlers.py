@@ -20,28 +20,35 @@ CONNECT_WITHIN_S: Final = 10
 ANSWER_WITHIN_S: Final = 60
 
 Changed = Callable[[str, str, str | None], None]
-"""Called with a kind (its plural), `<namespace>/<name>`, and the version that the object has now; None: it is gone."""
+"""Called with a kind (its plural), `<namespace>/<name>` (`/<name>` for what is of the whole cluster), and the version
+that the object has now; None: it is gone."""
 
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One kind of object; `selector` limits it to those with these labels, at the server."""
+    """One kind of object; `selector` limits it to those with these labels, at the server.
+
+    What is of the `whole_cluster` is watched only by an operator that looks at all namespaces.
+    """
 
     group: str
     version: str
     plural: str
     selector: str | None = None
+    whole_cluster: bool = False
 
 
 WATCHED: Final = (
     Watched("framepilot.dev", "v1alpha1", "inferenceservices"),
+    Watched("framepilot.dev", "v1alpha1", "inferenceruntimes"),
     Watched("framepilot.dev", "v1alpha1", "modelprofiles"),
     Watched("apps", "v1", "deployments", MANAGED),
     Watched("", "v1", "configmaps", MANAGED),
     Watched("", "v1", "services", MANAGED),
     Watched("", "v1", "pods", MANAGED),
+    Watched("", "v1", "nodes", whole_cluster=True),
 )
 
 
@@ -82,10 +89,11 @@ async def watch(changed: Changed, login: Login, namespaces: Sequence[str]) -> Se
 
     kopf takes the process's signals with this: whoever wants them sets their handlers again afterwards.
     """
+    watched = [each for each in WATCHED if not (namespaces and each.whole_cluster)]
     return list(
         await kopf.spawn_tasks(
-            registry=registry(changed, login),
-            settings=settings(),
+            registry=registry(changed, login, watched),
+            settings=settings(watched),
             # Without a name kopf asks DNS and the user database for one; the type of names is its own secret.
             identity="framepilot-operator",  # type: ignore[arg-type]
             standalone=True,
@@ -99,6 +107,6 @@ def _teller(changed: Changed, plural: str) -> Callable[..., Awaitable[None]]:
     async def tell(event: kopf.RawEvent, **_: object) -> None:
         metadata = event["object"]["metadata"]
         version = None if event["type"] == "DELETED" else metadata.get("resourceVersion")
-        changed(plural, f"{metadata['namespace']}/{metadata['name']}", version)
+        changed(plural, f"{metadata.get('namespace', '')}/{metadata['name']}", version)
 
     return tell

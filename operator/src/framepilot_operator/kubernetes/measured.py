@@ -20,11 +20,13 @@ from framepilot_operator.cluster.port import (
     ClusterError,
     DeclaredService,
     RemoveInstance,
-    ServiceStatus,
+    RemoveRuntime,
     Snapshot,
+    Status,
     Trigger,
     WriteDesired,
     WriteProfile,
+    WriteRuntime,
 )
 from framepilot_operator.kubernetes.metrics import Metrics
 
@@ -32,6 +34,8 @@ KINDS: Final[dict[type[Change], str]] = {
     WriteDesired: "write_desired",
     RemoveInstance: "remove_instance",
     WriteProfile: "write_profile",
+    WriteRuntime: "write_runtime",
+    RemoveRuntime: "remove_runtime",
 }
 
 
@@ -88,8 +92,8 @@ class Measured:
                 raise
             self._metrics.changes.labels(kind).inc()
 
-    async def report(self, status: ServiceStatus) -> None:
-        """Publish the status of one service."""
+    async def report(self, status: Status) -> None:
+        """Publish one status."""
         with self._touching():
             await self._cluster.report(status)
 

@@ -1,4 +1,4 @@
-"""Kubernetes Events, which tell the story of a service: one when a condition changes its status or its reason.
+"""Kubernetes Events, which tell the story of a service or a runtime: one when a condition changes status or reason.
 
 What comes and goes with every change that works is not told: it is the condition `Reconciling`. A Warning is for what a
 person must act on. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
@@ -7,7 +7,7 @@ person must act on. https://kubernetes.io/docs/reference/kubernetes-api/cluster-
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,13 +15,15 @@ from typing import Final
 from pydantic import JsonValue
 
 from framepilot.resources.meta import API_VERSION, Condition, ConditionStatus
-from framepilot.resources.service import InferenceServiceStatus
+from framepilot_operator.manifests.owner import Owner
 
 REPORTER: Final = "framepilot.dev/operator"
 _LONGEST_NOTE: Final = 1000
 _BAD_WHEN: Final = {"Ready": "False", "ModelsReady": "False", "Feasible": "False", "Stalled": "True"}
 """The status of a condition that is no good news."""
-_ORDINARY: Final = frozenset({"NoInstance", "NotObserved", "NotMeasured", "NotServing", "NotRunning", "RollingOut"})
+_ORDINARY: Final = frozenset(
+    {"NoInstance", "NotObserved", "NotMeasured", "NotServing", "NotRunning", "RollingOut", "NoServices"}
+)
 """Reasons that every start goes through; a Warning only where something had been better before."""
 _TOLD: Final = frozenset({("Reconciling", "Retrying")})
 _TOLD_TWICE: Final = frozenset({("Stalled", "ModelRefused"), ("Ready", "InvalidDeclaration")})
@@ -30,19 +32,18 @@ _TOLD_TWICE: Final = frozenset({("Stalled", "ModelRefused"), ("Ready", "InvalidD
 
 @dataclass(frozen=True, slots=True)
 class Regarding:
-    """The service that an Event is about."""
+    """The service or runtime that an Event is about."""
 
-    namespace: str
-    name: str
+    owner: Owner
     uid: str
 
 
 def condition_events(
-    regarding: Regarding, before: InferenceServiceStatus, after: InferenceServiceStatus, instance: str, now: float
+    regarding: Regarding, before: Sequence[Condition], after: Sequence[Condition], instance: str, now: float
 ) -> Iterator[dict[str, JsonValue]]:
-    """The Events of one change of status; `instance` is the operator's own name, `now` Unix seconds."""
-    known = {condition.type: condition for condition in before.conditions}
-    for condition in after.conditions:
+    """The Events of one change of conditions; `instance` is the operator's own name, `now` Unix seconds."""
+    known = {condition.type: condition for condition in before}
+    for condition in after:
         kind = _kind(known.get(condition.type), condition)
         if kind is not None:
             yield _event(regarding, condition, kind, instance, now)
@@ -75,8 +76,8 @@ def _event(regarding: Regarding, condition: Condition, kind: str, instance: str,
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{regarding.name}.{hashlib.sha256(story.encode()).hexdigest()[:16]}",
-            "namespace": regarding.namespace,
+            "name": f"{regarding.owner.name}.{hashlib.sha256(story.encode()).hexdigest()[:16]}",
+            "namespace": regarding.owner.namespace,
         },
         "eventTime": moment,
         "type": kind,
@@ -85,9 +86,9 @@ def _event(regarding: Regarding, condition: Condition, kind: str, instance: str,
         "action": "Reconcile",
         "regarding": {
             "apiVersion": API_VERSION,
-            "kind": "InferenceService",
-            "namespace": regarding.namespace,
-            "name": regarding.name,
+            "kind": regarding.owner.kind.value,
+            "namespace": regarding.owner.namespace,
+            "name": regarding.owner.name,
             "uid": regarding.uid,
         },
         "reportingController": REPORTER,

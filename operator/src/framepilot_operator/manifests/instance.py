@@ -1,4 +1,4 @@
-"""The objects of an instance, from what is declared: its Deployment, its Service, the ConfigMap of its desired state.
+"""The objects of an instance, from what its owner declares: Deployment, Service, the ConfigMap of its desired state.
 
 What changes while it runs (batch sizes, models, streams) is in the ConfigMap only. The pod template never carries it,
 so no such change ever replaces a pod. The pod keeps to the pod security standard *restricted*: its root file system is
@@ -18,8 +18,9 @@ from pydantic import JsonValue
 
 from framepilot.contract.desired import DesiredState
 from framepilot.resources.meta import API_VERSION
-from framepilot.resources.service import InferenceService
+from framepilot.resources.template import InstanceTemplate
 from framepilot_operator.manifests.names import FINGERPRINT, OWNER_UID, labels, object_name, selector_labels
+from framepilot_operator.manifests.owner import Owner
 
 JsonObject = dict[str, JsonValue]
 
@@ -50,7 +51,7 @@ _ENVIRONMENT: Final[list[JsonValue]] = [
 
 @dataclass(frozen=True, slots=True)
 class AppImage:
-    """The image of the inference app, and how nodes get it; the secrets are in the namespace of each service."""
+    """The image of the inference app, and how nodes get it; the secrets are in the namespace of each instance."""
 
     reference: str
     pull_policy: str = "IfNotPresent"
@@ -66,20 +67,20 @@ class Workload:
     fingerprint: str
 
 
-def workload(service: InferenceService, uid: str, image: AppImage) -> Workload:
-    """The Deployment and the Service of a service's instance; `uid` is the service's."""
+def workload(owner: Owner, uid: str, template: InstanceTemplate, image: AppImage) -> Workload:
+    """The Deployment and the Service of an instance; `uid` is its owner's."""
     deployment: JsonObject = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(service, uid),
-        "spec": _deployment_spec(service, uid, image),
+        "metadata": _metadata(owner, uid),
+        "spec": _deployment_spec(owner, uid, template, image),
     }
     network: JsonObject = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(service, uid),
+        "metadata": _metadata(owner, uid),
         "spec": {
-            "selector": {**selector_labels(service.metadata.name)},
+            "selector": {**selector_labels(owner)},
             "ports": [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}],
             # /status is asked for most while nothing serves yet.
             "publishNotReadyAddresses": True,
@@ -87,11 +88,11 @@ def workload(service: InferenceService, uid: str, image: AppImage) -> Workload:
     }
     fingerprint = _digest([deployment, network])
     # The pods' template stays out of it: a Service that changes replaces no pod.
-    deployment["metadata"] = {**_metadata(service, uid), "annotations": {FINGERPRINT: fingerprint}}
+    deployment["metadata"] = {**_metadata(owner, uid), "annotations": {FINGERPRINT: fingerprint}}
     return Workload(deployment, network, fingerprint)
 
 
-def config_map(service: InferenceService, uid: str, document: DesiredState, version: str | None) -> JsonObject:
+def config_map(owner: Owner, uid: str, document: DesiredState, version: str | None) -> JsonObject:
     """The ConfigMap that carries a desired state to the pods.
 
     `version` is the resourceVersion of the one that it replaces: the API server refuses it if that has changed since.
@@ -100,7 +101,7 @@ def config_map(service: InferenceService, uid: str, document: DesiredState, vers
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**_metadata(service, uid), **condition},
+        "metadata": {**_metadata(owner, uid), **condition},
         "data": {DESIRED_KEY: document.to_json()},
     }
 
@@ -110,16 +111,16 @@ def desired_bytes(document: DesiredState) -> int:
     return len(DESIRED_KEY) + len(document.to_json().encode())
 
 
-def _metadata(service: InferenceService, uid: str) -> JsonObject:
+def _metadata(owner: Owner, uid: str) -> JsonObject:
     return {
-        "name": object_name(service.metadata.name),
-        "namespace": service.metadata.namespace,
-        "labels": {**labels(service.metadata.name)},
+        "name": object_name(owner),
+        "namespace": owner.namespace,
+        "labels": {**labels(owner)},
         "ownerReferences": [
             {
                 "apiVersion": API_VERSION,
-                "kind": service.kind,
-                "name": service.metadata.name,
+                "kind": owner.kind.value,
+                "name": owner.name,
                 "uid": uid,
                 "controller": True,
             }
@@ -127,28 +128,27 @@ def _metadata(service: InferenceService, uid: str) -> JsonObject:
     }
 
 
-def _deployment_spec(service: InferenceService, uid: str, image: AppImage) -> JsonObject:
-    name = service.metadata.name
+def _deployment_spec(owner: Owner, uid: str, template: InstanceTemplate, image: AppImage) -> JsonObject:
     return {
         "replicas": 1,
         "revisionHistoryLimit": 1,
         # Two pods at once would both read the streams, and could not both have one device.
         "strategy": {"type": "Recreate"},
-        "selector": {"matchLabels": {**selector_labels(name)}},
+        "selector": {"matchLabels": {**selector_labels(owner)}},
         "template": {
             "metadata": {
-                "labels": {**labels(name)},
+                "labels": {**labels(owner)},
                 "annotations": {OWNER_UID: uid, "kubectl.kubernetes.io/default-container": CONTAINER},
             },
-            "spec": _pod_spec(service, image),
+            "spec": _pod_spec(owner, template, image),
         },
     }
 
 
-def _pod_spec(service: InferenceService, image: AppImage) -> JsonObject:
+def _pod_spec(owner: Owner, template: InstanceTemplate, image: AppImage) -> JsonObject:
     # The fields of a template are a pod's and a container's own: they are taken as they are.
-    template: JsonObject = service.spec.template.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    pull_secrets = (*image.pull_secrets, *(each.name for each in service.spec.template.image_pull_secrets))
+    own: JsonObject = template.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    pull_secrets = (*image.pull_secrets, *(each.name for each in template.image_pull_secrets))
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -162,19 +162,19 @@ def _pod_spec(service: InferenceService, image: AppImage) -> JsonObject:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "imagePullSecrets": [{"name": each} for each in dict.fromkeys(pull_secrets)],
-        **{key: template[key] for key in ("nodeSelector", "tolerations") if key in template},
+        **{key: own[key] for key in ("nodeSelector", "tolerations") if key in own},
         "volumes": [
-            {"name": "framepilot-desired", "configMap": {"name": object_name(service.metadata.name)}},
+            {"name": "framepilot-desired", "configMap": {"name": object_name(owner)}},
             {"name": "framepilot-cache", "emptyDir": {}},
             {"name": "framepilot-tmp", "emptyDir": {}},
             {"name": "framepilot-shm", "emptyDir": {"medium": "Memory"}},
-            *_list(template.get("volumes")),
+            *_list(own.get("volumes")),
         ],
-        "containers": [_container(template, image)],
+        "containers": [_container(own, image)],
     }
 
 
-def _container(template: JsonObject, image: AppImage) -> JsonObject:
+def _container(own: JsonObject, image: AppImage) -> JsonObject:
     return {
         "name": CONTAINER,
         "image": image.reference,
@@ -184,9 +184,9 @@ def _container(template: JsonObject, image: AppImage) -> JsonObject:
             *("--cache", _CACHE_FOLDER),
             *("--listen", f"0.0.0.0:{PORT}"),
         ],
-        "env": [*_ENVIRONMENT, *_list(template.get("env"))],
+        "env": [*_ENVIRONMENT, *_list(own.get("env"))],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": template.get("resources", {}),
+        "resources": own.get("resources", {}),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -197,7 +197,7 @@ def _container(template: JsonObject, image: AppImage) -> JsonObject:
         "readinessProbe": _probe("/readyz", period_s=2, failures=3),
         # Why it ended then stands in the pod's status, where the operator finds it.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*_MOUNTS, *_list(template.get("volumeMounts"))],
+        "volumeMounts": [*_MOUNTS, *_list(own.get("volumeMounts"))],
     }
 
 

@@ -5,12 +5,14 @@ What is not listed is let through unread, so an object of a newer server is read
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from framepilot_operator.manifests.names import SERVICE_LABEL
+from framepilot_operator.manifests.names import owner_of
+from framepilot_operator.manifests.owner import Owner
 
 
 class Seen(BaseModel):
@@ -27,10 +29,10 @@ class SeenOwner(Seen):
 
 
 class SeenMeta(Seen):
-    """Metadata, without who wrote what."""
+    """Metadata, without who wrote what; the namespace is empty for what is of the whole cluster."""
 
     name: str
-    namespace: str = "default"
+    namespace: str = ""
     uid: str
     resource_version: str
     generation: int = 0
@@ -46,10 +48,9 @@ class SeenMeta(Seen):
         return f"{self.namespace}/{self.name}"
 
     @property
-    def service(self) -> str | None:
-        """The service that it belongs to by its label, `namespace/name`."""
-        name = self.labels.get(SERVICE_LABEL)
-        return None if name is None else f"{self.namespace}/{name}"
+    def owner(self) -> Owner | None:
+        """What it belongs to by its labels."""
+        return owner_of(self.namespace, self.labels)
 
     @property
     def owner_uid(self) -> str | None:
@@ -148,16 +149,41 @@ class SeenPodStatus(Seen):
     container_statuses: tuple[SeenContainer, ...] = ()
 
 
+class SeenPodResources(Seen):
+    """What a container may use. The API server has a limit for each device."""
+
+    limits: dict[str, str] = Field(default_factory=dict)
+
+
+class SeenPodContainer(Seen):
+    """A container as a pod declares it."""
+
+    resources: SeenPodResources = SeenPodResources()
+
+
+class SeenPodSpec(Seen):
+    """Where a pod runs, and what it takes."""
+
+    node_name: str | None = None
+    containers: tuple[SeenPodContainer, ...] = ()
+
+
 class SeenPod(Seen):
     """A pod."""
 
     metadata: SeenMeta
+    spec: SeenPodSpec = SeenPodSpec()
     status: SeenPodStatus = SeenPodStatus()
 
     @property
     def container(self) -> SeenContainer | None:
         """The inference app's container, once the node knows of it."""
         return next(iter(self.status.container_statuses), None)
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """The devices that it takes for itself, by resource."""
+        return _devices(limit for container in self.spec.containers for limit in container.resources.limits.items())
 
     @property
     def running(self) -> bool:
@@ -174,3 +200,30 @@ class SeenPod(Seen):
     def restarts(self) -> int:
         """How often its process was started again."""
         return 0 if self.container is None else self.container.restart_count
+
+
+class SeenNodeStatus(Seen):
+    """What a node gives to pods."""
+
+    allocatable: dict[str, str] = Field(default_factory=dict)
+
+
+class SeenNode(Seen):
+    """A node."""
+
+    metadata: SeenMeta
+    status: SeenNodeStatus = SeenNodeStatus()
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """The devices that it has, by resource."""
+        return _devices(self.status.allocatable.items())
+
+
+def _devices(amounts: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """What of some amounts are devices, which are counted: the sums by resource."""
+    sums: dict[str, int] = {}
+    for resource, count in amounts:
+        if "/" in resource and count.isdecimal():
+            sums[resource] = sums.get(resource, 0) + int(count)
+    return sums

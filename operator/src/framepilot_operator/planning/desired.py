@@ -1,4 +1,4 @@
-"""Builds the desired state of an instance from a service, its plan, and what is known of the instance.
+"""Builds the desired state of a service from its declaration, its plan, and what is known of the instance that runs it.
 
 Two things here outlive a single look, and both are read from the document that was written last: `fallback`, the last
 version that was observed serving, and `attempt`, which counts the edits of a module's model. So a refused version is
@@ -7,6 +7,7 @@ not tried again until somebody edits the declaration again, and nothing depends 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from framepilot.contract.desired import (
@@ -27,15 +28,15 @@ UNASSIGNED_GENERATION = 1
 """What a document says until the cluster that stores it assigns the real generation."""
 
 
-def desired_state(
+def desired_pipeline(
     service: InferenceService,
     uid: str,
     plan: ServicePlan,
     previous: DesiredState | None,
     observed: ObservedState | None,
     probes: tuple[DesiredSink, ...] = (),
-) -> DesiredState:
-    """What an instance shall run; of its generation nothing is meant.
+) -> Pipeline:
+    """What an instance shall run of a service.
 
     Args:
         service: what is declared.
@@ -45,12 +46,13 @@ def desired_state(
         observed: what it says of itself.
         probes: sinks that the operator adds to the declared ones.
     """
-    before = pipeline_of(previous, service.key) if previous is not None and previous.instance_uid == uid else None
+    before = pipeline_of(previous, service.key, uid)
     told = {} if before is None else {module.name: module for module in before.modules}
-    serving = _serving(service.key, previous, observed)
+    serving = _serving(service.key, uid, previous, observed)
     planned = {module.name: module for module in plan.modules}
-    pipeline = Pipeline(
+    return Pipeline(
         service=service.key,
+        uid=uid,
         objective_ms=plan.objective_ms,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(
@@ -59,13 +61,18 @@ def desired_state(
         ),
         sinks=(*(_sink(sink) for sink in service.spec.sinks), *probes),
     )
-    return DesiredState(instance_uid=uid, generation=UNASSIGNED_GENERATION, pipelines=(pipeline,))
 
 
-def pipeline_of(desired: DesiredState | None, service: str) -> Pipeline | None:
-    """The pipeline of a service in a document."""
+def pipeline_of(desired: DesiredState | None, service: str, uid: str) -> Pipeline | None:
+    """The pipeline of a service in a document; what is there of an earlier service of its name is not its own."""
     pipelines = () if desired is None else desired.pipelines
-    return next((pipeline for pipeline in pipelines if pipeline.service == service), None)
+    return next((each for each in pipelines if (each.service, each.uid) == (service, uid)), None)
+
+
+def desired_state(uid: str, pipelines: Iterable[Pipeline]) -> DesiredState:
+    """What an instance shall run; `uid` is its owner's. Of the generation nothing is meant."""
+    ordered = tuple(sorted(pipelines, key=lambda pipeline: pipeline.service))
+    return DesiredState(instance_uid=uid, generation=UNASSIGNED_GENERATION, pipelines=ordered)
 
 
 def same_content(one: DesiredState | None, other: DesiredState) -> bool:
@@ -73,13 +80,15 @@ def same_content(one: DesiredState | None, other: DesiredState) -> bool:
     return one is not None and one.model_copy(update={"generation": other.generation}) == other
 
 
-def _serving(service: str, previous: DesiredState | None, observed: ObservedState | None) -> dict[str, ObservedModule]:
+def _serving(
+    service: str, uid: str, previous: DesiredState | None, observed: ObservedState | None
+) -> dict[str, ObservedModule]:
     """What serves, as an answer to the document that was written last; nothing else can be attributed to it."""
     if previous is None or observed is None:
         return {}
     if (observed.instance_uid, observed.generation) != (previous.instance_uid, previous.generation):
         return {}
-    return {module.name: module for module in observed.modules if module.service == service}
+    return observed.modules_of(service, uid)
 
 
 def _module(

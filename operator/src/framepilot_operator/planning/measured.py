@@ -21,13 +21,13 @@ SHORTEST_MS = 0.001
 
 
 def profiles_in_force(
-    service: InferenceService, observed: ObservedState | None, resources: Sequence[ModelProfile]
+    service: InferenceService, uid: str, observed: ObservedState | None, resources: Sequence[ModelProfile]
 ) -> dict[tuple[str, str], ModuleProfile]:
     """By (service, module): the profiles of one service's modules, as far as there are any."""
     if observed is None:
         return {}
     found: dict[tuple[str, str], ModuleProfile] = {}
-    answers = {module.name: module for module in observed.modules if module.service == service.key}
+    answers = observed.modules_of(service.key, uid)
     device_class = device_class_of(observed)
     for module in service.spec.modules:
         answer = answers.get(module.name)

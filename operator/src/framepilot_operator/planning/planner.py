@@ -9,6 +9,9 @@ of every module, its own the last of them), so the worst case of a way through a
 as long as the device keeps up and an item's batch has room for it. Among the plans that hold this bound for every
 service the cheapest in device time is taken. What runs is kept unless another plan is clearly better, so that noise in
 a profile moves nothing.
+
+A service of which a module is not measured yet serves nothing through it, so it holds up none of the others: its
+modules that are measured keep their sizes, and count for the cycle.
 """
 
 from __future__ import annotations
@@ -79,6 +82,20 @@ class _Service:
     def told(self) -> dict[str, Batch]:
         return {} if self.previous is None else {module.name: module.batch for module in self.previous.modules}
 
+    @property
+    def measured(self) -> bool:
+        return all(module.profile is not None for module in self.modules)
+
+    @property
+    def given(self) -> tuple[Choices, ...]:
+        """Its measured modules, with the sizes that they keep while the others are not."""
+        sizes = _kept_sizes(self)
+        return tuple(
+            Choices(module.profile, (size,))
+            for module, size in zip(self.modules, sizes, strict=True)
+            if module.profile is not None
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
@@ -102,31 +119,38 @@ def plan(
         profiles: by (service, module): of the version that serves, on the device of the instance.
         previous: by service: what the instance was told last.
     """
-    members = [_service(service, profiles, previous.get(service.key)) for service in services]
-    unmeasured = [
-        (member.key, module.node.name) for member in members for module in member.modules if not module.profile
-    ]
-    if unmeasured:
-        return {member.key: _unmeasured(member, unmeasured) for member in members}
-    choices = tuple(
+    every = [_service(service, profiles, previous.get(service.key)) for service in services]
+    members = [member for member in every if member.measured]
+    others = [member for member in every if not member.measured]
+    plans = {member.key: _unmeasured(member) for member in others}
+    return plans if not members else plans | _together(members, [given for member in others for given in member.given])
+
+
+def _together(members: Sequence[_Service], given: Sequence[Choices]) -> dict[str, ServicePlan]:
+    """The plans of measured services; `given` are the modules of others that run beside them, as they are."""
+    free = tuple(
         Choices(module.profile, module.sizes(module.profile))
         for member in members
         for module in member.modules
         if module.profile is not None
     )
+    choices = (*free, *given)
     points = frontier(choices)
-    longest_cycle_ms = min(member.longest_cycle_ms for member in members)
-    best = cheapest(points, longest_cycle_ms)
-    running = _running(members, choices)
-    if best is None:
-        chosen, reason = points[0], "the shortest cycle there is, as another service of the instance needs it"
-    elif (
-        running is not None and running.cycle_ms <= longest_cycle_ms and best.cost_ms > CLEARLY_BETTER * running.cost_ms
-    ):
-        chosen, reason = running, "what runs is good enough"
-    else:
-        chosen, reason = best, "the least device time for an item that holds the objective"
-    return {part.service.key: _planned(part, reason) for part in _parts(members, choices, chosen)}
+    shortest = points[0]
+    # An objective that nothing holds is no reason to slow down those that can be held.
+    longest_cycles_ms = [member.longest_cycle_ms for member in members if member.longest_cycle_ms >= shortest.cycle_ms]
+    chosen, reason = shortest, "the shortest cycle there is"
+    if longest_cycles_ms:
+        chosen, reason = _chosen(points, min(longest_cycles_ms), _running(members, choices))
+    return {part.service.key: _planned(part, reason, shortest.cycle_ms) for part in _parts(members, choices, chosen)}
+
+
+def _chosen(points: Sequence[Point], longest_cycle_ms: float, running: Point | None) -> tuple[Point, str]:
+    """Of the points of a frontier with a cycle that is short enough the cheapest, or what runs if that is as good."""
+    best = cheapest(points, longest_cycle_ms) or points[0]
+    if running is not None and running.cycle_ms <= longest_cycle_ms and best.cost_ms > CLEARLY_BETTER * running.cost_ms:
+        return running, "what runs is good enough"
+    return best, "the least device time for an item that holds the objective"
 
 
 def worst_case_ms(nodes: Sequence[Node], waits_ms: Mapping[str, float], cycle_ms: float) -> float:
@@ -156,28 +180,26 @@ def _parts(members: Sequence[_Service], choices: Sequence[Choices], chosen: Poin
     return parts
 
 
-def _planned(chosen: _Chosen, reason: str) -> ServicePlan:
+def _planned(chosen: _Chosen, reason: str, shortest_cycle_ms: float) -> ServicePlan:
     if chosen.cycle_ms > chosen.service.longest_cycle_ms:
-        return _infeasible(chosen)
+        return _infeasible(chosen, shortest_cycle_ms)
     return _feasible(chosen, reason)
 
 
-def _unmeasured(service: _Service, unmeasured: Sequence[tuple[str, str]]) -> ServicePlan:
+def _unmeasured(service: _Service) -> ServicePlan:
     """Go on with what runs, start what is new at its smallest size: running it is what measures it."""
     told = service.told
-    sizes: list[int] = []
+    sizes = _kept_sizes(service)
     waits_ms: dict[str, float] = {}
-    for module in service.modules:
+    for module, size in zip(service.modules, sizes, strict=True):
         before = told.get(module.node.name)
-        admissible = before is not None and module.smallest <= before.size <= module.largest
-        sizes.append(before.size if before is not None and admissible else module.smallest)
-        waits_ms[module.node.name] = before.max_wait_ms if before is not None and admissible else 0
+        waits_ms[module.node.name] = before.max_wait_ms if before is not None and before.size == size else 0
     budgets_ms = _kept_budgets(service) or _split(service, dict.fromkeys(waits_ms, 1.0))
     reasons = [
         "fixed" if module.fixed else "not measured yet" if module.profile is None else "waits for the others' profiles"
         for module in service.modules
     ]
-    missing = [name if key == service.key else f"{name} of {key}" for key, name in unmeasured]
+    missing = [module.node.name for module in service.modules if not module.profile]
     return ServicePlan(
         service=service.key,
         objective_ms=service.objective_ms,
@@ -186,18 +208,31 @@ def _unmeasured(service: _Service, unmeasured: Sequence[tuple[str, str]]) -> Ser
     )
 
 
-def _infeasible(chosen: _Chosen) -> ServicePlan:
+def _kept_sizes(service: _Service) -> list[int]:
+    """The size that each module has, if it still may have it, else its smallest."""
+    told = service.told
+    sizes = []
+    for module in service.modules:
+        before = told.get(module.node.name)
+        admissible = before is not None and module.smallest <= before.size <= module.largest
+        sizes.append(before.size if before is not None and admissible else module.smallest)
+    return sizes
+
+
+def _infeasible(chosen: _Chosen, shortest_cycle_ms: float) -> ServicePlan:
     service = chosen.service
     waits_ms = dict.fromkeys((node.name for node in service.nodes), 0.0)
-    reasons = ["fixed" if module.fixed else "the shortest cycle there is" for module in service.modules]
+    fastest = chosen.cycle_ms <= shortest_cycle_ms
+    what = "the shortest cycle there is" if fastest else "what the objectives of the others leave"
+    reasons = ["fixed" if module.fixed else what for module in service.modules]
     return ServicePlan(
         service=service.key,
         objective_ms=service.objective_ms,
         modules=_module_plans(service.modules, chosen.sizes, waits_ms, _weighed(chosen, waits_ms), reasons),
-        reason="no batch sizes hold the objective, so the fastest ones run",
+        reason=f"no batch sizes hold the objective, so it gets {what}",
         worst_case_ms=worst_case_ms(service.nodes, waits_ms, chosen.cycle_ms),
         feasible=False,
-        needed_ms=service.depth * chosen.cycle_ms / USABLE,
+        needed_ms=service.depth * shortest_cycle_ms / USABLE,
     )
 
 
@@ -237,6 +272,7 @@ def _running(services: Sequence[_Service], choices: Sequence[Choices]) -> Point 
         for module in service.modules:
             before = told.get(module.node.name)
             sizes.append(module.smallest if module.fixed else before.size if before is not None else 0)
+    sizes.extend(given.sizes[0] for given in choices[len(sizes) :])
     if any(size not in choice.sizes for size, choice in zip(sizes, choices, strict=True)):
         return None
     return point(choices, sizes) if all(service.told for service in services) else None
