@@ -1,5 +1,8 @@
 """How a fetch reaches the web: http and https and nothing else, by connections that another thread can cut.
 
+Credentials go to the origin of the store, which is its scheme, host and port, and not to where that redirects: each
+request is asked for anew whether it goes there.
+
 Proxies and certificate authorities come from the environment: https_proxy, no_proxy, SSL_CERT_FILE.
 """
 
@@ -16,6 +19,16 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
+
+Origin = tuple[str, str]
+"""Scheme, and host with its port unless that is the scheme's own."""
+
+
+def origin_of(url: str) -> Origin:
+    """The origin of a URL as urllib, and nobody else, understands it, because urllib connects to it."""
+    request = urllib.request.Request(url)  # noqa: S310 - nothing is opened
+    own_port = ":443" if request.type == "https" else ":80"
+    return request.type, (request.host or "").lower().removesuffix(own_port)
 
 
 class Connections:
@@ -109,8 +122,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def web_opener(connections: Connections) -> urllib.request.OpenerDirector:
-    """An opener for http and https alone."""
+class _Authorization(urllib.request.BaseHandler):
+    """Adds credentials to what is asked of their origin, in a header that a redirection does not take along."""
+
+    def __init__(self, origin: Origin, authorization: str) -> None:
+        self._origin = origin
+        self._authorization = authorization
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        if origin_of(request.full_url) == self._origin:
+            request.add_unredirected_header("Authorization", self._authorization)
+        return request
+
+    https_request = http_request
+
+
+def web_opener(connections: Connections, origin: Origin, authorization: str | None) -> urllib.request.OpenerDirector:
+    """An opener for http and https alone, which sends `authorization` to this origin only."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -120,4 +148,6 @@ def web_opener(connections: Connections) -> urllib.request.OpenerDirector:
         _Handler(connections),
     ):
         opener.add_handler(handler)
+    if authorization is not None:
+        opener.add_handler(_Authorization(origin, authorization))
     return opener

@@ -24,15 +24,16 @@ from types import TracebackType
 from typing import IO, Final, Self
 from urllib.error import HTTPError, URLError
 
+from framepilot_app.models.credentials import Credentials
 from framepilot_app.models.model import MODEL_FILE, ModelError
 from framepilot_app.models.patience import POLL_S, Patience
 from framepilot_app.models.verify import MAX_BYTES
-from framepilot_app.models.web_connections import Connections, web_opener
+from framepilot_app.models.web_connections import Connections, origin_of, web_opener
 
 PIECE_BYTES: Final = 1 << 18
 _AGAIN: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _MISSING: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 OpenTarget = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens what a file is written to, empty: it is called for each try."""
@@ -54,15 +55,19 @@ class _InterruptedError(Exception):
 
 
 class WebSource:
-    """A folder at a URL without credentials. A context: its connections end with it."""
+    """A folder at a URL. A context: its connections end with it."""
 
-    def __init__(self, which: str, url: str, patience: Patience, tries: Tries = Tries()) -> None:
+    def __init__(
+        self, which: str, url: str, patience: Patience, credentials: Credentials, tries: Tries = Tries()
+    ) -> None:
         self._which = which
         self._url = url.rstrip("/")
         self._patience = patience
+        self._credentials = credentials
         self._tries = tries
         self._connections = Connections(tries.silence_s)
-        self._opener = web_opener(self._connections)
+        self._origin = origin_of(self._url)
+        self._opener = web_opener(self._connections, self._origin, credentials.authorization)
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._cut_when_over, name="fetch watch", daemon=True)
 
@@ -138,21 +143,21 @@ class WebSource:
         except HTTPError as error:
             # It is an open response, too.
             error.close()
-            raise self._status(url, error.code) from None
+            raise self._status(url, error.code, error.url) from None
         except URLError as error:
             raise self._failure(url, error.reason) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failure(url, error) from None
         with response:
             if response.status != HTTPStatus.OK:
-                raise self._status(url, response.status)
+                raise self._status(url, response.status, response.url)
             if response.headers.get_content_type() == "text/html":
                 raise self._error(
                     url, "is a web page and no file of a model: a login or an error page; check the store's URL"
                 )
             yield response
 
-    def _status(self, url: str, code: int) -> Exception:
+    def _status(self, url: str, code: int, answered_by: str) -> Exception:
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _AGAIN:
             return _InterruptedError(f"the server answers {_named(code)}")
         if code in _MISSING:
@@ -160,9 +165,15 @@ class WebSource:
                 url, f"is not there ({_named(code)}); check the store's URL, and that the whole folder is in the store"
             )
         if code in _REFUSED:
-            return self._error(
-                url, f"is refused ({_named(code)}); a store is read without credentials: let instances read it"
-            )
+            if origin_of(answered_by) != self._origin:
+                return self._error(
+                    url,
+                    f"is refused ({_named(code)}) by another server, to which the store redirects and no credentials "
+                    "are sent; write the store's real URL",
+                )
+            return self._error(url, f"is refused ({_named(code)}), {self._credentials.why_refused}")
+        if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return self._error(url, f"is refused by the proxy ({_named(code)}); correct http_proxy")
         if 300 <= code < 400:
             return self._error(
                 url,
