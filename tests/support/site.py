@@ -82,9 +82,7 @@ class Site:
             "kind": "InferenceService",
             "metadata": {"name": name},
             "spec": {
-                "streams": [
-                    {"name": "door", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": True}
-                ],
+                "streams": [{"name": "door", "source": "test://160x120?fps=20", "delivery": "lossless"}],
                 "modules": [{"name": "age", "model": {"name": "age", "version": "1"}}],
                 "models": {"store": "file:///samples/models"},
                 "objective": {"latency": "2s"},

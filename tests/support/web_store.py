@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,17 @@ Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 class WebStore:
-    """Serves `folder`. `answers` holds, by file name, what the next requests get instead, first to last."""
+    """Serves `folder`. `answers` holds, by file name, what the next requests get instead, first to last.
+
+    `reader` is the `user:password` that it is read with (None: by everybody), and `given` holds those of each request.
+    """
 
     def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.answers: dict[str, list[Answer]] = {}
         self.requests: Counter[str] = Counter()
+        self.reader: str | None = None
+        self.given: list[str | None] = []
         self.released = threading.Event()
         store = self
 
@@ -51,10 +57,14 @@ class WebStore:
         asked = urlsplit(request.path).path
         name = asked.rpartition("/")[2]
         self.requests[name] += 1
+        header = request.headers.get("Authorization")
+        self.given.append(None if header is None else b64decode(header.removeprefix("Basic ")).decode())
         path = self.folder / asked.lstrip("/")
         content = path.read_bytes() if path.is_file() else None
         if waiting := self.answers.get(name):
             waiting.pop(0)(request, content or b"")
+        elif self.reader not in {None, self.given[-1]}:
+            status(401)(request, b"")
         elif content is None:
             status(404)(request, b"")
         else:

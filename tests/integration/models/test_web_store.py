@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import subprocess
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from framepilot.contract.desired import ModelRef
+from framepilot_app.models.credentials import Credentials
 from framepilot_app.models.model import ALL_FILES, LISTED_FILES, MODEL_FILE, WEIGHTS_FILE, ModelError
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.store import ModelStore
 from framepilot_app.models.verify import open_model
 from framepilot_app.models.web_source import Tries, WebSource
 from support.eventually import eventually
-from support.tiny_model import write_tiny_model
 from support.web_store import (
     Answer,
     WebStore,
@@ -31,6 +28,8 @@ from support.web_store import (
     truncate,
     truncate_silently,
 )
+
+pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
 
 
 class Time:
@@ -46,22 +45,6 @@ class Time:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "store")
-
-
-@pytest.fixture
-def web(folder: Path) -> Iterator[WebStore]:
-    with WebStore(folder.parents[1]).running() as running:
-        yield running
 
 
 @pytest.fixture
@@ -169,8 +152,8 @@ def test_a_store_that_is_not_there_is_said(store: ModelStore) -> None:
     ("answer", "says"),
     [
         (status(404), "is not there (404 Not Found); check the store's URL, and that the whole folder is in the store"),
-        (status(401), "is refused (401 Unauthorized); a store is read without credentials"),
-        (status(403), "is refused (403 Forbidden); a store is read without credentials"),
+        (status(401), "is refused (401 Unauthorized), asked without credentials; let NETRC name"),
+        (status(403), "is refused (403 Forbidden), asked without credentials; let NETRC name"),
         (status(418), "the server answers 418"),
         (status(204), "the server answers 204 No Content"),
         (
@@ -179,6 +162,8 @@ def test_a_store_that_is_not_there_is_said(store: ModelStore) -> None:
         ),
         (redirect("file:///etc/passwd"), "is redirected to where nothing is fetched from"),
         (redirect("ftp://127.0.0.1/x"), "is redirected to where nothing is fetched from"),
+        (redirect("https:nowhere"), "cannot be fetched: no host given; check the store's URL"),
+        (status(407), "is refused by the proxy (407 Proxy Authentication Required)"),
         (instead(b"", length=1 << 60), "is too large: 1152921504606846976 bytes"),
     ],
 )
@@ -243,7 +228,8 @@ def test_a_url_with_credentials_is_refused_without_showing_them(store: ModelStor
 
 
 def _source(web: WebStore, patience: Patience, silence_s: float = 30.0) -> WebSource:
-    return WebSource("'tiny' version '1'", web.uri(), patience, Tries(silence_s=silence_s, pauses_s=(0.01,)))
+    nobody = Credentials("127.0.0.1", None, None)
+    return WebSource("'tiny' version '1'", web.uri(), patience, nobody, Tries(silence_s=silence_s, pauses_s=(0.01,)))
 
 
 def test_silence_is_not_waited_out_for_ever(web: WebStore) -> None:
@@ -281,29 +267,6 @@ def test_a_fetch_that_hangs_can_be_given_up(web: WebStore, cache: Path, manner: 
         with pytest.raises(ModelError, match="no longer wanted"):
             fetching.result()
     assert cached(cache) == set()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=store "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
-    )
-    try:
-        subprocess.run(command.split(), capture_output=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("needs openssl")
-    return certificate, key
-
-
-@pytest.fixture
-def tls_web(folder: Path, certificate: tuple[Path, Path]) -> Iterator[WebStore]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    with WebStore(folder.parents[1], context).running() as running:
-        yield running
 
 
 def test_tls_with_an_authority_that_the_environment_names(

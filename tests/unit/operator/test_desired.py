@@ -92,6 +92,22 @@ def test_a_module_is_written_as_it_is_declared():
     assert [each.batch.limit for each in pipeline.modules] == [32, 32]
 
 
+def test_a_stream_is_written_with_what_holds_for_its_kind_of_source():
+    document = service_document()
+    document["spec"]["streams"] = [
+        {"name": "video", "source": "file:///door.mp4"},
+        {"name": "camera", "source": "test://160x120?fps=20"},
+        {"name": "flood", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": False},
+    ]
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    assert [(each.name, each.delivery, each.realtime) for each in build(resource).pipelines[0].streams] == [
+        ("video", Delivery.LOSSLESS, False),
+        ("camera", Delivery.NEWEST, True),
+        ("flood", Delivery.LOSSLESS, False),
+    ]
+
+
 def test_a_version_is_the_fallback_only_once_it_is_observed_serving():
     first = build(service())
     assert face(first).fallback is None

@@ -38,7 +38,7 @@ def test_without_a_namespace_it_is_in_default() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     spec = service(sinks=[]).spec
     assert (spec.batching.mode, spec.batching.min, spec.batching.max) == (BatchingMode.AUTO, 1, 32)
-    assert (spec.streams[0].fps, spec.streams[0].loop, spec.streams[0].realtime) == (None, False, False)
+    assert (spec.streams[0].fps, spec.streams[0].loop) == (None, False)
     assert service().status.observed_generation == -1
 
 
@@ -54,6 +54,21 @@ def test_what_is_left_out_has_its_default() -> None:
 )
 def test_files_are_lossless_and_the_rest_is_newest_unless_declared(stream: dict[str, str], delivery: Delivery) -> None:
     assert service(streams=[{"name": "door", **stream}]).spec.streams[0].effective_delivery is delivery
+
+
+@pytest.mark.parametrize(
+    ("stream", "paced"),
+    [
+        ({"source": "file:door.mp4"}, False),
+        ({"source": "file:///videos/door.mp4", "delivery": "newest"}, False),
+        ({"source": "file:door.mp4", "realtime": True}, True),
+        ({"source": "test://640x360"}, True),
+        ({"source": "test://640x360?fps=25", "delivery": "lossless"}, True),
+        ({"source": "test://640x360?fps=25", "realtime": False}, False),
+    ],
+)
+def test_a_live_source_is_paced_and_a_file_is_not_unless_declared(stream: dict[str, Any], paced: bool) -> None:
+    assert service(streams=[{"name": "door", **stream}]).spec.streams[0].effective_realtime is paced
 
 
 def test_a_module_batches_as_the_service_unless_it_says_otherwise() -> None:
@@ -125,7 +140,13 @@ def test_every_name_and_version_of_the_api_is_one_of_the_contract(text: str) -> 
 def test_a_declared_stream_and_module_fit_into_desired_state() -> None:
     spec = service().spec
     stream, module = spec.streams[0], spec.modules[1]
-    DesiredStream(name=stream.name, source=stream.source, fps=stream.fps, delivery=stream.effective_delivery)
+    DesiredStream(
+        name=stream.name,
+        source=stream.source,
+        fps=stream.fps,
+        delivery=stream.effective_delivery,
+        realtime=stream.effective_realtime,
+    )
     DesiredModule(
         name=module.name,
         inputs=module.inputs,

@@ -55,7 +55,7 @@ class Where(Document):
 
 
 class DesiredStream(Document):
-    """`fps` caps the rate (absent: the source's own); `realtime` paces a file by its clock; `loop` starts it again."""
+    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again."""
 
     name: Name
     source: str

@@ -37,8 +37,8 @@ class Stream(ResourcePart):
     """`newest` skips frames that come too fast, `lossless` makes the source wait; absent: lossless for files."""
     loop: bool = False
     """Start again at the end."""
-    realtime: bool = False
-    """Pace the source by its own rate, as a camera would."""
+    realtime: bool | None = None
+    """Pace the source by its own rate, as a camera would; absent: all but files, which are read as fast as can be."""
 
     @property
     def effective_delivery(self) -> Delivery:
@@ -46,6 +46,11 @@ class Stream(ResourcePart):
         if self.delivery is not None:
             return self.delivery
         return Delivery.LOSSLESS if is_file(self.source) else Delivery.NEWEST
+
+    @property
+    def effective_realtime(self) -> bool:
+        """Whether the source is paced: as declared, else not if it is a file and always if it is live."""
+        return self.realtime if self.realtime is not None else not is_file(self.source)
 
 
 class ModelVersion(ResourcePart):

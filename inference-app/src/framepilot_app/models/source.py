@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from framepilot.contract.desired import ModelRef
+from framepilot_app.models.credentials import credentials_for
 from framepilot_app.models.model import ModelError
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.verify import MAX_BYTES, MiB, list_files, read_model_file
@@ -39,7 +40,7 @@ def open_source(ref: ModelRef, patience: Patience) -> Iterator[Source]:
     """The source that a reference names.
 
     Raises:
-        ModelError: its URI is none that there is a source for.
+        ModelError: its URI is none that there is a source for, or its credentials cannot be used.
     """
     title = title_of(ref)
     # A parser's own message would show the URI, and what it shows may be a password.
@@ -51,9 +52,11 @@ def open_source(ref: ModelRef, patience: Patience) -> Iterator[Source]:
     if web:
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise ModelError(
-                title, f"a store's URL has no user name, password, '?' or '#': {shown(parts)}; remove them"
+                title,
+                f"a store's URL has no user name, password, '?' or '#': {shown(parts)}; remove them, and write user "
+                "and password into a netrc file",
             )
-        with WebSource(title, ref.uri, patience) as source:
+        with WebSource(title, ref.uri, patience, credentials_for(title, ref.uri)) as source:
             yield source
         return
     if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or parts.query or parts.fragment:

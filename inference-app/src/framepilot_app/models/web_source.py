@@ -4,8 +4,6 @@ Nothing of a server is believed: what it sends is bounded in size and time, and 
 model. What may pass by itself, a lost connection or a server's own fault, is tried again a few times; what will not is
 said at once. A server that sends a byte now and then keeps every time-out of a socket from running out, so a thread
 watches the fetch and cuts its connections when its time is over or nobody wants it any more.
-
-Proxies and certificate authorities come from the environment: https_proxy, no_proxy, SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -18,23 +16,24 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 
+from framepilot_app.models.credentials import Credentials
 from framepilot_app.models.model import MODEL_FILE, ModelError
 from framepilot_app.models.patience import POLL_S, Patience
 from framepilot_app.models.verify import MAX_BYTES
+from framepilot_app.models.web_connections import Connections, origin_of, web_opener
 
 PIECE_BYTES: Final = 1 << 18
 _AGAIN: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _MISSING: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 OpenTarget = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens what a file is written to, empty: it is called for each try."""
@@ -56,15 +55,19 @@ class _InterruptedError(Exception):
 
 
 class WebSource:
-    """A folder at a URL without credentials. A context: its connections end with it."""
+    """A folder at a URL. A context: its connections end with it."""
 
-    def __init__(self, which: str, url: str, patience: Patience, tries: Tries = Tries()) -> None:
+    def __init__(
+        self, which: str, url: str, patience: Patience, credentials: Credentials, tries: Tries = Tries()
+    ) -> None:
         self._which = which
         self._url = url.rstrip("/")
         self._patience = patience
+        self._credentials = credentials
         self._tries = tries
-        self._connections = _Connections(tries.silence_s)
-        self._opener = _opener(self._connections)
+        self._connections = Connections(tries.silence_s)
+        self._origin = origin_of(self._url)
+        self._opener = web_opener(self._connections, self._origin, credentials.authorization)
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._cut_when_over, name="fetch watch", daemon=True)
 
@@ -140,21 +143,21 @@ class WebSource:
         except HTTPError as error:
             # It is an open response, too.
             error.close()
-            raise self._status(url, error.code) from None
+            raise self._status(url, error.code, error.url) from None
         except URLError as error:
             raise self._failure(url, error.reason) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failure(url, error) from None
         with response:
             if response.status != HTTPStatus.OK:
-                raise self._status(url, response.status)
+                raise self._status(url, response.status, response.url)
             if response.headers.get_content_type() == "text/html":
                 raise self._error(
                     url, "is a web page and no file of a model: a login or an error page; check the store's URL"
                 )
             yield response
 
-    def _status(self, url: str, code: int) -> Exception:
+    def _status(self, url: str, code: int, answered_by: str) -> Exception:
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _AGAIN:
             return _InterruptedError(f"the server answers {_named(code)}")
         if code in _MISSING:
@@ -162,9 +165,15 @@ class WebSource:
                 url, f"is not there ({_named(code)}); check the store's URL, and that the whole folder is in the store"
             )
         if code in _REFUSED:
-            return self._error(
-                url, f"is refused ({_named(code)}); a store is read without credentials: let instances read it"
-            )
+            if origin_of(answered_by) != self._origin:
+                return self._error(
+                    url,
+                    f"is refused ({_named(code)}) by another server, to which the store redirects and no credentials "
+                    "are sent; write the store's real URL",
+                )
+            return self._error(url, f"is refused ({_named(code)}), {self._credentials.why_refused}")
+        if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return self._error(url, f"is refused by the proxy ({_named(code)}); correct http_proxy")
         if 300 <= code < 400:
             return self._error(
                 url,
@@ -220,111 +229,6 @@ def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
         if not piece:
             return
         yield piece
-
-
-class _Connections:
-    """The open connections, so that another thread can cut them. A context: what was opened in it is cut at its end."""
-
-    def __init__(self, silence_s: float) -> None:
-        self._silence_s = silence_s
-        self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.cut()
-
-    def add(self, connection: socket.socket) -> None:
-        """Watch over a connection from now on."""
-        connection.settimeout(self._silence_s)
-        with self._lock:
-            # TLS takes the socket over; a duplicate still reaches the connection.
-            self._open.append(connection.dup())
-
-    def cut(self) -> None:
-        """End them all: whoever waits for one goes on, with an error or the end of the data."""
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                connection.close()
-            self._open.clear()
-
-
-class _Connection(http.client.HTTPConnection):
-    """One that says when it is connected, before anything is sent; for TLS, before the handshake."""
-
-    on_connected: Callable[[socket.socket], None]
-
-    def connect(self) -> None:
-        super().connect()
-        self.on_connected(self.sock)
-
-
-class _TlsConnection(http.client.HTTPSConnection, _Connection):
-    """The same with TLS: what HTTPSConnection calls to connect is the class above."""
-
-
-class _Handler(urllib.request.AbstractHTTPHandler):
-    def __init__(self, connections: _Connections) -> None:
-        super().__init__()
-        self._connections = connections
-
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(lambda host, **options: self._watched(_Connection(host, **options)), request)
-
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        context = ssl.create_default_context()
-        return self.do_open(
-            lambda host, **options: self._watched(_TlsConnection(host, **options)), request, context=context
-        )
-
-    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
-        return self.do_request_(request)
-
-    https_request = http_request
-
-    def _watched(self, connection: _Connection) -> _Connection:
-        connection.on_connected = self._connections.add
-        return connection
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows http and https, and never from https to anything else."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        allowed = {"https"} if req.type == "https" else {"http", "https"}
-        if urlsplit(newurl).scheme not in allowed:
-            raise HTTPError(req.full_url, code, msg, headers, fp)
-        # The handler would read all that comes with the redirection, however much that is.
-        fp.close()
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener(connections: _Connections) -> urllib.request.OpenerDirector:
-    """An opener for http and https alone."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-        _Handler(connections),
-    ):
-        opener.add_handler(handler)
-    return opener
 
 
 def _named(code: int) -> str:

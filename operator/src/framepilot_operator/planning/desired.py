@@ -159,7 +159,7 @@ def _stream(stream: Stream) -> DesiredStream:
         fps=stream.fps,
         delivery=stream.effective_delivery,
         loop=stream.loop,
-        realtime=stream.realtime,
+        realtime=stream.effective_realtime,
     )
 
 
