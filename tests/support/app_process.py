@@ -85,8 +85,9 @@ class AppProcess:
 
 
 def events(path: Path) -> list[dict]:
-    """What a file sink holds."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """What a file sink holds; a line that is still being written is left out."""
+    whole, _, _ = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def delivered(path: Path) -> list[dict]:
