@@ -9,27 +9,29 @@ import pytest
 from ruamel.yaml import YAML
 
 from framepilot_app.models.credentials import credentials_for
-from framepilot_operator.cluster.kube_declared import read_service
+from framepilot_operator.cluster.kube_declared import read_runtime, read_service
 
 FOLDER = Path(__file__).parents[3] / "examples" / "kubernetes"
-SERVICES = sorted({path for path in FOLDER.glob("*.yaml") if "kind: InferenceService" in path.read_text()})
+READERS = {"InferenceService": read_service, "InferenceRuntime": read_runtime}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
     return [*YAML(typ="safe").load_all(path.read_text())]
 
 
-def declared(path: Path) -> dict[str, Any]:
-    (document,) = (each for each in documents(path) if each["kind"] == "InferenceService")
-    return document
+DECLARED = [
+    (path.name, document)
+    for path in sorted(FOLDER.glob("*.yaml"))
+    for document in documents(path)
+    if document["kind"] in READERS
+]
 
 
-@pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
-def test_an_example_is_a_declaration_that_the_operator_takes(path: Path) -> None:
-    document = declared(path)
+@pytest.mark.parametrize(("name", "document"), DECLARED, ids=lambda value: value if isinstance(value, str) else "")
+def test_an_example_is_a_declaration_that_the_operator_takes(name: str, document: dict[str, Any]) -> None:
     document["metadata"] |= {"namespace": "default", "uid": "u", "resourceVersion": "7", "generation": 1}
     document["metadata"] |= {"creationTimestamp": "2026-01-01T00:00:00Z"}
-    assert read_service(document).problem is None
+    assert READERS[document["kind"]](document).problem is None
 
 
 def test_the_files_that_the_variables_of_the_private_store_name_are_mounted(
@@ -37,7 +39,7 @@ def test_the_files_that_the_variables_of_the_private_store_name_are_mounted(
 ) -> None:
     path = FOLDER / "credentials.yaml"
     there = {(each["kind"], each["metadata"]["name"]): each for each in documents(path)}
-    spec = declared(path)["spec"]
+    (spec,) = (each["spec"] for each in documents(path) if each["kind"] == "InferenceService")
     template = spec["template"]
     keys = {
         "credentials": there["Secret", template["volumes"][0]["secret"]["secretName"]]["stringData"],
