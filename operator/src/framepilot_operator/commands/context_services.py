@@ -14,6 +14,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.watch.watch import Watch
 
+from framepilot.resources.crd import DEFINITIONS
 from framepilot.resources.meta import GROUP, VERSION
 from framepilot_operator.commands.context import Context
 from framepilot_operator.commands.context_error import (
@@ -27,7 +28,7 @@ from framepilot_operator.commands.service_view import Json, ServiceView, key_of,
 
 FIELD_MANAGER: Final = "framepilot-cli"
 SERVICES: Final = "inferenceservices"
-PLURALS: Final[Mapping[str, str]] = {"InferenceService": SERVICES, "ModelProfile": "modelprofiles"}
+PLURALS: Final[Mapping[str, str]] = {each.resource.__name__: each.plural for each in DEFINITIONS}
 TIMEOUT_S: Final = 10.0
 WATCH_S: Final = 240
 PATIENCE_S: Final = 30.0
