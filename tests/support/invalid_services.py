@@ -48,8 +48,9 @@ class InvalidService:
 
 
 def valid_service() -> dict[str, Any]:
-    """A service that uses every field of `template`; fresh at every call."""
+    """A service that uses every field of `template`, of no namespace; fresh at every call."""
     document = service_document()
+    del document["metadata"]["namespace"]
     document["spec"]["template"] = {
         "resources": {"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
