@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from support.chart import rights
-from support.cluster import paths
+from support.cluster import paths, settings
 from support.images.build import publish
 from support.images.registry import Registry
 from support.kubectl import Kubectl
 from support.operator_release import NAME, NAMESPACE, OperatorRelease
 from support.samples.build import build as samples
 from support.site import Site
+from support.web_store import WebStore
 
 if "FRAMEPILOT_E2E" not in os.environ:
     collect_ignore_glob = ["*"]
@@ -98,3 +99,12 @@ def site(operator: OperatorRelease, namespace: Kubectl, tmp_path_factory: pytest
     yield made
     made.clear()
     shutil.rmtree(results)
+
+
+@pytest.fixture
+def slow_store() -> Iterator[WebStore]:
+    """The sample models on a web server that pods reach; of version 2 of `age` all comes only when it is released."""
+    store = WebStore(samples() / "models", host=settings.NODE_ADDRESS)
+    store.answers["age/2/weights.safetensors"] = [store.hold] * 9
+    with store.running():
+        yield store
