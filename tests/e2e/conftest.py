@@ -1,6 +1,6 @@
 """Tests on a real cluster: `make e2e` builds one, or they run in the cluster that FRAMEPILOT_E2E=1 finds running.
 
-Each test has a namespace of its own, in which the restricted pod security standard is enforced.
+Each test has a namespace of its own. In it, and in the operator's, the restricted pod security standard is enforced.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.cluster import paths
+from support.chart import rights
+from support.cluster import paths, settings
 from support.images.build import publish
 from support.images.registry import Registry
 from support.kubectl import Kubectl
-from support.operator_release import OperatorRelease
+from support.operator_release import NAME, NAMESPACE, OperatorRelease
 from support.samples.build import build as samples
 from support.site import Site
+from support.web_store import WebStore
 
 if "FRAMEPILOT_E2E" not in os.environ:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*"]
 
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -45,6 +48,7 @@ def images() -> dict[str, str]:
 def operator(kubectl: Kubectl, images: dict[str, str]) -> Iterator[OperatorRelease]:
     """The operator, installed by the chart for all namespaces."""
     release = OperatorRelease(kubectl, images, paths.HELM)
+    kubectl.apply(restricted(NAMESPACE))
     release.install()
     yield release
     release.uninstall()
@@ -55,13 +59,33 @@ def crds(operator: OperatorRelease) -> None:
     """The resource types, which the chart brings."""
 
 
+@pytest.fixture(scope="module")
+def alone(operator: OperatorRelease) -> Iterator[None]:
+    """The operator that the chart installed is away, so that a test's own one is the only one at work."""
+    operator.scale(0)
+    yield
+    operator.scale(1)
+
+
+def restricted(namespace: str) -> dict[str, Any]:
+    """A namespace that takes restricted pods only."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": RESTRICTED}}
+
+
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
     """kubectl in a new namespace; the namespace is removed afterwards."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
-    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    kubectl.apply(restricted(name))
     yield kubectl.within(name)
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def account(namespace: Kubectl) -> str:
+    """The name of a service account that may do in the test's namespace what the chart lets an operator do, no more."""
+    namespace.apply(*rights(str(namespace.namespace)))
+    return NAME
 
 
 @pytest.fixture
@@ -75,3 +99,12 @@ def site(operator: OperatorRelease, namespace: Kubectl, tmp_path_factory: pytest
     yield made
     made.clear()
     shutil.rmtree(results)
+
+
+@pytest.fixture
+def slow_store() -> Iterator[WebStore]:
+    """The sample models on a web server that pods reach; of version 2 of `age` all comes only when it is released."""
+    store = WebStore(samples() / "models", host=settings.NODE_ADDRESS)
+    store.answers["age/2/weights.safetensors"] = [store.hold] * 9
+    with store.running():
+        yield store

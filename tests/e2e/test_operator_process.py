@@ -22,69 +22,17 @@ from support.operator_process import OperatorProcess, operator_process
 from support.resources import service_document
 
 KIND = "inferenceservices.framepilot.dev"
-SYSTEM = "framepilot-system"
 OBJECT = "framepilot-lobby"
-LEASE = "framepilot-operator"
 IMAGE = "127.0.0.1:5000/framepilot-there-is-no-such-image"
-RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["framepilot.dev"], "resources": ["inferenceservices"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["framepilot.dev"], "resources": ["inferenceservices/status"], "verbs": ["patch"]},
-    {
-        "apiGroups": ["framepilot.dev"],
-        "resources": ["modelprofiles"],
-        "verbs": ["get", "list", "watch", "create", "patch"],
-    },
-    {
-        "apiGroups": ["", "apps"],
-        "resources": ["deployments", "configmaps", "services"],
-        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "resourceNames": [LEASE],
-        "verbs": ["get", "patch"],
-    },
-]
-
 Start = Callable[..., OperatorProcess]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def alone(kubectl: Kubectl, crds: None) -> Iterator[None]:
-    """An operator that the chart installed would work on the same services."""
-    system = kubectl.within(SYSTEM)
-    found = system.get("deployments", selector="app.kubernetes.io/instance=framepilot")["items"]
-    replicas = {each["metadata"]["name"]: each["spec"]["replicas"] for each in found}
-    for name in replicas:
-        system("scale", f"deployment/{name}", "--replicas=0")
-    yield
-    for name, count in replicas.items():
-        system("scale", f"deployment/{name}", f"--replicas={count}")
-        system("rollout", "status", f"deployment/{name}", "--timeout=180s", timeout_s=200)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture
-def start(kubectl: Kubectl, namespace: Kubectl, tmp_path: Path) -> Iterator[Start]:
+def start(kubectl: Kubectl, namespace: Kubectl, account: str, tmp_path: Path) -> Iterator[Start]:
     """Starts an operator with these rights; `tag` is that of the image that it gives to instances."""
-    role = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": namespace.namespace}
-    named: dict[str, Any] = {"metadata": {"name": "operator"}}
-    namespace.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", **named},
-        {"apiVersion": f"{role}/v1", "kind": "Role", **named, "rules": RULES},
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "RoleBinding",
-            **named,
-            "roleRef": {"apiGroup": role, "kind": "Role", "name": "operator"},
-            "subjects": [subject],
-        },
-    )
-    token = namespace("create", "token", "operator").strip()
+    token = namespace("create", "token", account).strip()
     with ExitStack() as stack:
 
         def make(name: str, tag: str = "1", lease_s: int = 6) -> OperatorProcess:

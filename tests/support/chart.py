@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from support.cluster import paths
 from support.images.build import INFERENCE_APP, OPERATOR
 from support.kubectl import Kubectl
-from support.operator_release import CHART, HelmError
+from support.operator_release import CHART, NAME, HelmError
 
 Manifest = dict[str, Any]
 Values = Mapping[str, Any]
@@ -46,7 +46,7 @@ class Rendered:
 
 
 def render(
-    values: Values | None = None, *, name: str = "framepilot", namespace: str = "operators", chart: Path = CHART
+    values: Values | None = None, *, name: str = NAME, namespace: str = "operators", chart: Path = CHART
 ) -> Rendered:
     """What a release with these values consists of.
 
@@ -55,6 +55,12 @@ def render(
     """
     text = _helm("template", name, str(chart), f"--namespace={namespace}", values=values or {})
     return Rendered([each for each in YAML(typ="safe").load_all(text) if each])
+
+
+def rights(namespace: str) -> list[Manifest]:
+    """The account of a release that works in its own namespace only, called NAME, and all that it may do."""
+    rendered = render({"watchNamespaces": [namespace], "crds": {"install": False}}, namespace=namespace)
+    return [each for kind in ("ServiceAccount", "Role", "RoleBinding") for each in rendered.all(kind)]
 
 
 def notes(values: Values | None = None) -> str:

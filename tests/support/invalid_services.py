@@ -1,55 +1,24 @@
-"""Services that must be refused, each with what a person has to read: by the API server, and by our own parser.
-
-One list for both, so that a rule that stands only in the types, or only in the CRD, is found. The two say most things
-in the same words; where they do not (what the schema itself refuses), a case has a fragment for each.
-"""
+"""Services that must be refused, each with what a person has to read."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from support.invalid_resource import MISSING, InvalidResource
 from support.resources import service_document
 
-MISSING = object()
-"""As a value: the field is taken away."""
 
+class InvalidService(InvalidResource):
+    """A service that uses every field of `template`, with one change."""
 
-@dataclass(frozen=True)
-class InvalidService:
-    """A valid service with one change: the value at `path`. `says` and `says_locally` are parts of the messages."""
-
-    name: str
-    path: str
-    value: object
-    says: str
-    says_locally: str | None = None
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The resource as a YAML parser returns it."""
-        return _changed(valid_service(), self.path, self.value)
-
-    @property
-    def yaml(self) -> str:
-        """The resource as a person writes it."""
-        yaml, text = YAML(typ="safe", pure=True), io.StringIO()
-        yaml.default_flow_style = False
-        yaml.dump(self.document, text)
-        return text.getvalue()
-
-    @property
-    def local_fragment(self) -> str:
-        """What our own parser must say."""
-        return self.says if self.says_locally is None else self.says_locally
+    def valid(self) -> dict[str, Any]:
+        return valid_service()
 
 
 def valid_service() -> dict[str, Any]:
-    """A service that uses every field of `template`; fresh at every call."""
+    """A service that uses every field of `template`, of no namespace; fresh at every call."""
     document = service_document()
+    del document["metadata"]["namespace"]
     document["spec"]["template"] = {
         "resources": {"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
@@ -67,21 +36,6 @@ def valid_service() -> dict[str, Any]:
         ],
         "imagePullSecrets": [{"name": "registry"}],
     }
-    return document
-
-
-def _changed(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    # A slash separates, because keys of Kubernetes have dots.
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-    node: Any = document
-    for part in parents:
-        node = node.setdefault(part, {}) if isinstance(node, dict) else node[part]
-    if value is MISSING:
-        del node[last]
-    elif isinstance(node, list) and last == len(node):
-        node.append(value)
-    else:
-        node[last] = value
     return document
 
 
@@ -110,6 +64,27 @@ INVALID_SERVICES = (
         {"name": "door", "source": "file:x.mp4"},
         'spec.streams[1]: Duplicate value: {"name":"door"}',
         "spec.streams: the name 'door' is used 2 times",
+    ),
+    InvalidService(
+        "a module twice",
+        "spec/modules/2",
+        {"name": "age", "model": {"name": "age", "version": "1"}},
+        'spec.modules[2]: Duplicate value: {"name":"age"}',
+        "spec.modules: the name 'age' is used 2 times",
+    ),
+    InvalidService(
+        "a stream in upper case",
+        "spec/streams/0/name",
+        "Door",
+        "must be a name: lower-case letters, digits and '-' between them, at most 63",
+        "'Door' is not a name: lower-case letters, digits and '-' between them, at most 63",
+    ),
+    InvalidService(
+        "a way of delivery that there is not",
+        "spec/streams/0/delivery",
+        "latest",
+        'spec.streams[0].delivery: Unsupported value: "latest": supported values: "newest", "lossless"',
+        "spec.streams[0].delivery: Input should be 'newest' or 'lossless', got 'latest'",
     ),
     InvalidService(
         "a source that is none",
@@ -144,6 +119,13 @@ INVALID_SERVICES = (
         "spec.modules[0].model.version: 1 is not text; put it in quotes",
     ),
     InvalidService(
+        "a version with a slash",
+        "spec/modules/0/model/version",
+        "1/2",
+        "must be a version: letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 63",
+        "'1/2' is not a version: letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 63",
+    ),
+    InvalidService(
         "a digest that is none",
         "spec/modules/0/model/sha256",
         "ABC",
@@ -167,6 +149,12 @@ INVALID_SERVICES = (
         "a fixed batch without its size", "spec/batching", {"mode": "Fixed"}, "mode Fixed needs size; add it, or write"
     ),
     InvalidService(
+        "a size that is not fixed",
+        "spec/batching",
+        {"size": 4},
+        "size is for mode Fixed; remove it, or write mode: Fixed",
+    ),
+    InvalidService(
         "a batch that is too large",
         "spec/batching/max",
         257,
@@ -180,6 +168,10 @@ INVALID_SERVICES = (
         "a duration above 0; write a number and one of the units ms, s, m, such as 200ms or 1.5s",
     ),
     InvalidService("a file sink without a path", "spec/sinks/0/path", MISSING, "a sink of type file needs path"),
+    InvalidService("a path for stdout", "spec/sinks/0/type", "stdout", "path is for a sink of type file; remove it"),
+    InvalidService(
+        "a path of two lines", "spec/sinks/0/path", "a\nb", "must be a path of one line", "is not a path of one line"
+    ),
     InvalidService("a store of another kind", "spec/models/store", "s3://models", _STORE),
     InvalidService("a store with a password", "spec/models/store", "https://ann:secret@models.site/a", _STORE),
     InvalidService("a store with a query", "spec/models/store", "https://models.site/a?token=x", _STORE),
@@ -234,6 +226,13 @@ INVALID_SERVICES = (
         f"{_TEMPLATE}/nodeSelector",
         {"a b": "c"},
         "a label key, such as kubernetes.io/arch",
+    ),
+    InvalidService(
+        "a value that no label has",
+        f"{_TEMPLATE}/nodeSelector",
+        {"site": "a b"},
+        "must be a label value: letters, digits, '-', '_' and '.' between them, at most 63",
+        "'a b' is not a label value: letters, digits, '-', '_' and '.' between them, at most 63",
     ),
     InvalidService(
         "too many node labels",

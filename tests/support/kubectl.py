@@ -63,6 +63,11 @@ class Kubectl:
         conditions = self.get(kind, name).get("status", {}).get("conditions", [])
         return next((each for each in conditions if each["type"] == type_), {})
 
+    def events(self, kind: str, name: str) -> list[dict[str, Any]]:
+        """The Events about an object."""
+        found = self.get("events.events.k8s.io")["items"]
+        return [each for each in found if (each["regarding"]["kind"], each["regarding"]["name"]) == (kind, name)]
+
 
 def until(what: str, look: Callable[[], Any], timeout_s: float = 180) -> Any:
     """What `look` says, once it says something; that there is no such object yet counts as nothing."""

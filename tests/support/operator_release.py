@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from support.images.build import INFERENCE_APP, OPERATOR
 from support.kubectl import Kubectl, until
@@ -13,6 +17,7 @@ from support.kubectl import Kubectl, until
 CHART = Path(__file__).parents[2] / "charts" / "framepilot"
 NAMESPACE = "framepilot-system"
 NAME = "framepilot"
+WRITING = {"create", "patch", "delete"}
 
 
 class HelmError(Exception):
@@ -103,6 +108,21 @@ class OperatorRelease:
         pod = until("a leader", self.leader)
         return self.system("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
 
+    def api_writes(self) -> Counter[tuple[str, str]]:
+        """How often the leader wrote to the API server so far, by verb and kind, without its lease."""
+        samples = _samples(self.metrics(), "framepilot_operator_api_requests_total")
+        return Counter(
+            {
+                (sample.labels["verb"], sample.labels["kind"]): round(sample.value)
+                for sample in samples
+                if sample.labels["verb"] in WRITING and sample.labels["kind"] != "leases"
+            }
+        )
+
+    def passes(self) -> int:
+        """How often the leader looked at everything so far."""
+        return round(sum(sample.value for sample in _samples(self.metrics(), "framepilot_operator_passes_total")))
+
     def _ready(self, name: str) -> int:
         return self.system.get("deployment", name)["status"].get("readyReplicas", 0)
 
@@ -110,3 +130,8 @@ class OperatorRelease:
 def _image(value: str, reference: str) -> list[str]:
     repository, _, tag = reference.rpartition(":")
     return ["--set", f"{value}.repository={repository}", "--set", f"{value}.tag={tag}"]
+
+
+def _samples(metrics: str, name: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(metrics):
+        yield from (sample for sample in family.samples if sample.name == name)

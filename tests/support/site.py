@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +15,16 @@ from support.kubectl import Kubectl, until
 from support.samples.build import build as samples
 
 KIND = "inferenceservices.framepilot.dev"
+FPS = 20
+"""Of the camera of a service."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """`missing`: gaps in the sequences of an epoch before the last one that arrived."""
+    """`epochs`: how often the stream was opened. `missing`: gaps before the last frame of an epoch that arrived."""
 
     arrived: int
+    epochs: int
     missing: int
     repeated: int
     out_of_order: int
@@ -37,6 +42,7 @@ class Ledger:
             last[epoch] = max(sequence, last.get(epoch, -1))
         return cls(
             arrived=len(arrivals),
+            epochs=len(last),
             missing=sum(last.values()) + len(last) - len(unique),
             repeated=len(arrivals) - len(unique),
             out_of_order=sum(later < earlier for earlier, later in pairwise(arrivals)),
@@ -71,7 +77,8 @@ class Site:
             )
 
     def clear(self) -> None:
-        """What the namespace's removal leaves."""
+        """The services, so that the operator does not mend what the namespace's removal takes; what that leaves."""
+        self.kubectl("delete", KIND, "--all", "--wait=false")
         for name in ("samples", "results"):
             self.kubectl("delete", "persistentvolume", f"{self.kubectl.namespace}-{name}", "--wait=false")
 
@@ -82,7 +89,7 @@ class Site:
             "kind": "InferenceService",
             "metadata": {"name": name},
             "spec": {
-                "streams": [{"name": "door", "source": "test://160x120?fps=20", "delivery": "lossless"}],
+                "streams": [{"name": "door", "source": f"test://160x120?fps={FPS}", "delivery": "lossless"}],
                 "modules": [{"name": "age", "model": {"name": "age", "version": "1"}}],
                 "models": {"store": "file:///samples/models"},
                 "objective": {"latency": "2s"},
@@ -133,16 +140,37 @@ class Site:
         status = self.pod(name)["status"]["containerStatuses"][0]
         return status["containerID"], status["restartCount"]
 
+    def kill_container(self, name: str) -> None:
+        """Kill the processes of a service's container; this machine is the node."""
+        identity = self.container(name)[0].rpartition("/")[2]
+        for pid in _in_cgroup(identity):
+            os.kill(pid, signal.SIGKILL)
+
+    def desired(self, name: str) -> dict[str, Any]:
+        """What the instance is told to run."""
+        return json.loads(self.kubectl.get("configmap", f"framepilot-{name}")["data"]["desired.json"])
+
     def observed(self, name: str) -> dict[str, Any]:
         """What the instance says of itself, through the API server's proxy."""
         pod = self.pod(name)["metadata"]["name"]
         path = f"/api/v1/namespaces/{self.kubectl.namespace}/pods/{pod}:8080/proxy/status"
         return json.loads(self.kubectl("get", "--raw", path))
 
-    def serving(self, name: str) -> tuple[str, int]:
-        """The version and the batch size in the container of a service of one module."""
+    def serving(self, name: str) -> tuple[str | None, int]:
+        """The version, if any serves yet, and the batch size in the container of a service of one module."""
         (module,) = self.observed(name)["modules"]
-        return module["serving"]["version"], module["batch"]["size"]
+        serving = module["serving"]
+        return serving and serving["version"], module["batch"]["size"]
+
+    def rollout(self, name: str) -> tuple[str, str] | None:
+        """The version that is rolled out in the container of a service of one module, and how far it is."""
+        (module,) = self.observed(name)["modules"]
+        rollout = module["rollout"]
+        return rollout and (rollout["candidate"], rollout["state"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The Events about a service."""
+        return self.kubectl.events("InferenceService", name)
 
     def patch_batch(self, name: str, size: int) -> None:
         """As the README shows it: a JSON patch of one entry of the list."""
@@ -170,3 +198,22 @@ class Site:
     def ledger(self, name: str, stream: str = "door") -> Ledger:
         """What is to be said of the results of a stream, as somebody outside sees them."""
         return Ledger.of(self.arrivals(name, stream))
+
+    def ledger_beyond_now(self, name: str, stream: str = "door", frames: int = 20) -> Ledger:
+        """The same once so many more results arrived: what is missing of those before shows by then."""
+        seen = self.ledger(name, stream).arrived
+        until(f"results of {name}", lambda: self.ledger(name, stream).arrived >= seen + frames)
+        return self.ledger(name, stream)
+
+
+def _in_cgroup(identity: str) -> list[int]:
+    """The processes in a group with this in its name."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            groups = (folder / "cgroup").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        if identity in groups:
+            found.append(int(folder.name))
+    return found

@@ -1,4 +1,4 @@
-"""A web server on loopback that serves a folder as a model store, and misbehaves where a test says so."""
+"""A web server that serves a folder as a model store, and misbehaves where a test says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,12 +17,12 @@ Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 class WebStore:
-    """Serves `folder`. `answers` holds, by file name, what the next requests get instead, first to last.
+    """Serves `folder`. `answers` holds, by file name or path, what the next requests get instead, first to last.
 
     `reader` is the `user:password` that it is read with (None: by everybody), and `given` holds those of each request.
     """
 
-    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.folder = folder
         self.answers: dict[str, list[Answer]] = {}
         self.requests: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class WebStore:
             def log_message(self, *args: object) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         self._scheme = "http"
         if tls is not None:
@@ -50,8 +50,12 @@ class WebStore:
     def port(self) -> int:
         return self._server.server_address[1]
 
+    @property
+    def url(self) -> str:
+        return f"{self._scheme}://{self._server.server_address[0]}:{self.port}"
+
     def uri(self, model: str = "tiny", version: str = "1") -> str:
-        return f"{self._scheme}://127.0.0.1:{self.port}/{model}/{version}"
+        return f"{self.url}/{model}/{version}"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         asked = urlsplit(request.path).path
@@ -61,7 +65,7 @@ class WebStore:
         self.given.append(None if header is None else b64decode(header.removeprefix("Basic ")).decode())
         path = self.folder / asked.lstrip("/")
         content = path.read_bytes() if path.is_file() else None
-        if waiting := self.answers.get(name):
+        if waiting := self.answers.get(asked.lstrip("/")) or self.answers.get(name):
             waiting.pop(0)(request, content or b"")
         elif self.reader not in {None, self.given[-1]}:
             status(401)(request, b"")
@@ -86,6 +90,17 @@ class WebStore:
         send(request, content[: len(content) // 2], length=len(content))
         request.wfile.flush()
         self.released.wait()
+
+    def hold(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        """Half of the file, then a byte now and then, and the rest as soon as it is released."""
+        half = len(content) // 2
+        send(request, content[:half], length=len(content))
+        # Whoever asked may be gone by now.
+        with suppress(OSError):
+            while half < len(content) and not self.released.wait(0.2):
+                request.wfile.write(content[half : half + 1])
+                half += 1
+            request.wfile.write(content[half:])
 
     def trickle(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
         """A header that never ends, a line now and then: no time-out of a socket ever runs out."""

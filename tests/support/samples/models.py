@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import onnx
 import torch
 from onnx import helper, numpy_helper
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from framepilot_app.graphs.export import Exported, from_module, from_onnx
 from framepilot_app.models.example import as_input, seeded_image
@@ -198,7 +198,8 @@ def write_broken_versions(store: Path) -> None:
         weights = load_file(folder / WEIGHTS_FILE)
         name = max(weights, key=lambda key: weights[key].numel())
         weights[name] = torch.full_like(weights[name], torch.nan)
-        save_file(weights, folder / WEIGHTS_FILE)
+        # Not `save_file`, which lets nobody else read the file.
+        (folder / WEIGHTS_FILE).write_bytes(save(weights))
     with _copy_of_age(store, "tampered"):
         pass
     with (store / "age" / "tampered" / WEIGHTS_FILE).open("r+b") as file:

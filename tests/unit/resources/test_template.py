@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from framepilot.contract.document import DocumentError
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.quantities import AMOUNT, Amount, amount
 from framepilot.resources.service import InferenceService
 from framepilot.resources.template import RESERVED_PATHS, InstanceTemplate, VolumeMount
-from support.invalid_services import INVALID_SERVICES, InvalidService, valid_service
+from support.invalid_services import valid_service
 
 
 def parsed(document: dict[str, Any]) -> InferenceService:
@@ -49,13 +48,6 @@ def test_a_template_survives_json_by_the_names_of_kubernetes() -> None:
         "readOnly": True,
     }
     assert parsed(document) == service
-
-
-@pytest.mark.parametrize("case", INVALID_SERVICES, ids=lambda case: case.name)
-def test_an_invalid_service_is_refused_in_words_that_help(case: InvalidService) -> None:
-    with pytest.raises(DocumentError, match=re.escape(case.local_fragment)) as refused:
-        parse_resource(case.document, "lobby.yaml")
-    assert "secret@" not in str(refused.value)
 
 
 @given(st.text(st.sampled_from("+-.0129eEkKmMGiu "), max_size=8))
