@@ -18,7 +18,7 @@ from framepilot_operator.commands.module_patch import module_patch
 from framepilot_operator.commands.service_view import view
 from framepilot_operator.edit import Edit
 from support.kubectl import Kubectl
-from support.resources import profile_document, service_document
+from support.resources import profile_document, runtime_document, service_document
 from support.site import KIND, Site
 
 FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
@@ -162,15 +162,17 @@ class TestDeclarations:
     def test_files_are_checked_by_the_server_without_effect(
         self, namespace: Kubectl, framepilot: Framepilot, environment: dict[str, str], tmp_path: Path
     ) -> None:
-        documents = [service_document(), profile_document()]
-        documents[0]["metadata"].pop("namespace")
+        documents = [service_document(), runtime_document(), profile_document()]
+        for document in documents[:2]:
+            document["metadata"].pop("namespace")
         file = tmp_path / "site.yaml"
         file.write_text("---\n".join(f"{json.dumps(document)}\n" for document in documents), encoding="utf-8")
         done = framepilot("validate", "--server", str(file))
         assert done.returncode == 0, done.stderr
         taken = f"taken by the API server (dry run, namespace {namespace.namespace})"
-        assert done.stdout.splitlines()[2:] == [
+        assert done.stdout.splitlines()[3:] == [
             f"{file}: InferenceService lobby: {taken}",
+            f"{file}: InferenceRuntime shared: {taken}",
             f"{file}: ModelProfile centerface-1-cpu: {taken}",
         ]
         assert namespace.find(KIND, "lobby") is None

@@ -16,7 +16,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +74,9 @@ class ModelCache:
         """
         partial = self.folder / f"{PARTIAL_PREFIX}{sha256}"
         while True:
-            partial.mkdir(parents=True, exist_ok=True)
+            # Whoever fills it may remove it just when it is found to be there.
+            with suppress(FileExistsError):
+                partial.mkdir(parents=True, exist_ok=True)
             descriptor = _locked(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if descriptor is not None:
                 break
