@@ -14,6 +14,7 @@ from pathlib import Path
 from framepilot.contract.desired import DesiredState, Pipeline
 from framepilot.contract.events import DELIVERED_TYPE
 from framepilot.contract.observed import ObservedModule, ObservedState, ObservedStream
+from framepilot.rollouts.state import RolloutState
 from support.eventually import eventually
 
 COMMAND = Path(sys.executable).with_name("framepilot-app")
@@ -82,6 +83,17 @@ class AppProcess:
         """Stop it gracefully; its exit status."""
         self.process.terminate()
         return self.process.wait(timeout=90)
+
+
+def delayed(app: AppProcess, service: str) -> str:
+    """Wait until the first module of a service is told why its model cannot be had now; the reason."""
+
+    def reason() -> str | None:
+        rollout = next((m.rollout for m in app.status().modules if m.service == service), None)
+        return rollout.reason if rollout and rollout.state is RolloutState.FETCHING else None
+
+    eventually(reason, "the store not to give a model")
+    return reason() or ""
 
 
 def events(path: Path) -> list[dict]:

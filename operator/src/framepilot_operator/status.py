@@ -100,7 +100,7 @@ def _under_way(facts: Facts) -> tuple[str, str] | None:
     if coming is not None:
         return coming
     rolling = [
-        f"{name}: version {module.rollout.candidate} is {module.rollout.state.value}"
+        f"{name}: {_way(module.rollout)}"
         for name, module in facts.observed().items()
         if module.rollout is not None and module.rollout.state not in _SETTLED
     ]
@@ -159,7 +159,12 @@ def _models_ready(facts: Facts) -> Finding:
         if not _serves(module, observed.get(module.name))
     ]
     if missing:
-        return Finding("ModelsReady", ConditionStatus.FALSE, "RollingOut", f"{'; '.join(missing)}.")
+        delayed = any(
+            module.rollout is not None and module.rollout.state not in _SETTLED and module.rollout.reason
+            for module in observed.values()
+        )
+        reason = "ModelUnavailable" if delayed else "RollingOut"
+        return Finding("ModelsReady", ConditionStatus.FALSE, reason, f"{'; '.join(missing)}.")
     return Finding("ModelsReady", ConditionStatus.TRUE, "Serving", "Every module serves its declared version.")
 
 
@@ -195,7 +200,13 @@ def _progress(module: Module, observed: ObservedModule | None) -> str:
     rollout = None if observed is None else observed.rollout
     if rollout is None or rollout.state in _SETTLED:
         return f"{module.name}: version {module.model.version} is not rolled out yet"
-    return f"{module.name}: version {rollout.candidate} is {rollout.state.value}"
+    return f"{module.name}: {_way(rollout)}"
+
+
+def _way(rollout: ObservedRollout) -> str:
+    """How far a version has come, and why it does not come further now."""
+    reason = f": {rollout.reason}; it is tried again" if rollout.reason else ""
+    return f"version {rollout.candidate} is {rollout.state.value}{reason}"
 
 
 def _module(module: Module, observed: ObservedModule | None) -> ModuleStatus:

@@ -18,7 +18,7 @@ from framepilot.contract.desired import (
 )
 from framepilot.contract.observed import StreamState
 from framepilot.rollouts.state import RolloutState
-from support.app_process import AppProcess, delivered, events, metric, versions
+from support.app_process import AppProcess, delayed, delivered, events, metric, versions
 from support.eventually import eventually
 from support.tiny_model import write_tiny_model
 
@@ -96,6 +96,24 @@ def refused(app: AppProcess, service: str) -> str:
     return check() or ""
 
 
+def test_a_version_that_is_not_in_the_store_yet_comes_into_force_when_it_is_and_the_old_one_serves_meanwhile(
+    app, store, out, tmp_path
+):
+    own = tmp_path / "own-store"
+    shutil.copytree(store / "tiny" / "1", own / "tiny" / "1")
+    app.want(pipeline("upload", [module(own)], out))
+    serves(app, "upload", "1")
+    app.want(pipeline("upload", [module(own, "2")], out))
+    assert "there is no version '2'" in delayed(app, "tests/upload")
+    # Half of it is there: that is not a model yet, and nothing against it.
+    shutil.copytree(store / "tiny" / "2", own / "tiny" / "2", ignore=shutil.ignore_patterns("weights*"))
+    eventually(lambda: "is missing" in delayed(app, "tests/upload"), "the half to be seen")
+    assert app.module("tests/upload", "m").serving.version == "1"
+    shutil.copy(store / "tiny" / "2" / "weights.safetensors", own / "tiny" / "2" / "weights.safetensors")
+    serves(app, "upload", "2")
+    assert app.module("tests/upload", "m").rollout.reason is None
+
+
 def test_every_frame_of_a_source_reaches_the_sink_once_and_in_order(app, store, out):
     source = "test://160x120?fps=25&frames=200"
     app.want(pipeline("all", [module(store)], out, source=source, realtime=False))
@@ -144,7 +162,6 @@ def test_batch_and_version_change_while_frames_flow_and_none_is_lost(app, store,
     [
         ("nan", "output 0 of its example differs from the expected one"),
         ("damaged", "weights.safetensors"),
-        ("missing", "there is no"),
     ],
 )
 def test_a_bad_version_is_refused_with_the_reason_and_the_old_one_goes_on(app, store, out, version, reason):
@@ -305,7 +322,7 @@ def test_after_a_crash_it_serves_the_fallback_first_and_does_not_try_a_refused_m
 def test_a_missing_first_model_is_fetched_as_soon_as_it_is_there(app, store, out, tmp_path):
     own = tmp_path / "late-store"
     app.want(pipeline("late", [module(own)], out))
-    assert "there is no" in refused(app, "late")
+    assert "there is no" in delayed(app, "tests/late")
     assert app.get("/readyz")[0] == 503
     shutil.copytree(store / "tiny" / "1", own / "tiny" / "1")
     serves(app, "late", "1")

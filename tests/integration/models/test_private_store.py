@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from framepilot.contract.desired import ModelRef
-from framepilot_app.models.model import ALL_FILES, LISTED_FILES, MODEL_FILE, PROGRAM_FILE, WEIGHTS_FILE, ModelError
+from framepilot_app.models.model import (
+    ALL_FILES,
+    LISTED_FILES,
+    MODEL_FILE,
+    PROGRAM_FILE,
+    WEIGHTS_FILE,
+    UnavailableError,
+)
 from framepilot_app.models.store import ModelStore
 from support.web_store import WebStore, redirect, status
 
@@ -48,7 +55,7 @@ def ref(web: WebStore) -> ModelRef:
 
 
 def refusal(store: ModelStore, wanted: ModelRef) -> str:
-    with pytest.raises(ModelError) as refused:
+    with pytest.raises(UnavailableError) as refused:
         store.fetch(wanted)
     return str(refused.value)
 

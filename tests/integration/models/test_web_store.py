@@ -11,7 +11,7 @@ import pytest
 
 from framepilot.contract.desired import ModelRef
 from framepilot_app.models.credentials import Credentials
-from framepilot_app.models.model import ALL_FILES, LISTED_FILES, MODEL_FILE, WEIGHTS_FILE, ModelError
+from framepilot_app.models.model import ALL_FILES, LISTED_FILES, MODEL_FILE, WEIGHTS_FILE, ModelError, UnavailableError
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.store import ModelStore
 from framepilot_app.models.verify import open_model
@@ -236,7 +236,7 @@ def test_silence_is_not_waited_out_for_ever(web: WebStore) -> None:
     web.answers[MODEL_FILE] = [web.stall] * 2
     with (
         _source(web, Patience("tiny", 60.0, lambda: False), silence_s=0.1) as source,
-        pytest.raises(ModelError, match="nothing more came in time, 2 times"),
+        pytest.raises(UnavailableError, match="nothing more came in time, 2 times"),
     ):
         source.model_file()
 
@@ -246,7 +246,7 @@ def test_a_fetch_ends_when_its_time_is_over(web: WebStore, manner: str) -> None:
     web.answers[MODEL_FILE] = [getattr(web, manner)] * 9
     with (
         _source(web, Patience("tiny", 0.3, lambda: False)) as source,
-        pytest.raises(ModelError, match=r"not here after 0 s, while fetching http://.*/model\.yaml"),
+        pytest.raises(UnavailableError, match=r"not here after 0 s, while fetching http://.*/model\.yaml"),
     ):
         source.model_file()
 

@@ -7,6 +7,7 @@ import pytest
 from framepilot.contract.desired import ModelRef
 from framepilot.rollouts.machine import (
     Agreed,
+    Delayed,
     Failed,
     Fetched,
     Loaded,
@@ -57,6 +58,16 @@ def test_what_was_refused_before_is_not_loaded_again():
     rollout, states = walk((Fetched(SHA, refused_before="its output is NaN"),))
     assert rollout.reason == "its output is NaN"
     assert states[-1] is RolloutState.REFUSED
+
+
+def test_a_store_that_does_not_give_a_model_now_is_asked_again_and_says_why_meanwhile():
+    rollout, states = walk((Delayed("no answer in time"), Delayed("no answer in time")))
+    assert set(states) == {RolloutState.FETCHING}
+    assert (rollout.reason, rollout.since) == ("no answer in time", 0.0)
+    rollout, _ = walk((Delayed("no answer in time"), *WAY))
+    assert (rollout.state, rollout.reason) == (RolloutState.SERVING, None)
+    with pytest.raises(UnexpectedEventError):
+        advance(walk(WAY[:1])[0], Delayed("too late"), 9.0)
 
 
 def test_nothing_follows_a_verdict():

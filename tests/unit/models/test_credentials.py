@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framepilot_app.models.credentials import Credentials, credentials_for
-from framepilot_app.models.model import ModelError
+from framepilot_app.models.model import ModelError, UnavailableError
 
 HTTPS = "https://models.site/a/tiny/1"
 BASIC = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
@@ -36,7 +36,7 @@ def found(url: str = HTTPS) -> Credentials:
 
 
 def refusal(url: str = HTTPS) -> str:
-    with pytest.raises(ModelError) as refused:
+    with pytest.raises(UnavailableError) as refused:
         found(url)
     return str(refused.value)
 

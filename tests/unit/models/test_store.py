@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from framepilot.contract.desired import ModelRef
-from framepilot_app.models.model import MODEL_FILE, WEIGHTS_FILE, ModelError
+from framepilot_app.models.model import MODEL_FILE, WEIGHTS_FILE, ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.models.verify import open_model
 from support.tiny_model import write_tiny_model
@@ -62,7 +62,7 @@ def test_a_cached_model_outlives_its_store(store: ModelStore, folder: Path) -> N
     model = store.fetch(ref(folder))
     folder.rename(folder.with_name("gone"))
     assert store.fetch(ref(folder, model.sha256)) == model
-    with pytest.raises(ModelError, match="there is no version '1'"):
+    with pytest.raises(UnavailableError, match="there is no version '1'"):
         store.fetch(ref(folder))
 
 
@@ -72,6 +72,7 @@ def test_another_digest_under_the_same_version_is_refused(store: ModelStore, cac
         store.fetch(ref(folder, "0" * 64))
     assert found in str(refused.value)
     assert "0" * 64 in str(refused.value)
+    assert not isinstance(refused.value, UnavailableError)
     assert not (cache / "models").exists()
 
 
@@ -86,14 +87,16 @@ def test_a_damaged_copy_is_never_used(store: ModelStore, folder: Path) -> None:
     model = store.fetch(ref(folder))
     model.weights.write_bytes(b"damaged")
     (folder / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"weights\.safetensors is missing"):
+    with pytest.raises(UnavailableError, match=r"weights\.safetensors is missing"):
         store.fetch(ref(folder, model.sha256))
 
 
 def test_a_bad_folder_leaves_nothing_behind(store: ModelStore, cache: Path, folder: Path) -> None:
     (folder / WEIGHTS_FILE).write_bytes(b"tampered")
-    with pytest.raises(ModelError, match="truncated or was changed"):
+    with pytest.raises(ModelError, match="truncated or was changed") as refused:
         store.fetch(ref(folder))
+    # That is said of the model, not of the store: it is not tried again.
+    assert not isinstance(refused.value, UnavailableError)
     assert cached(cache) == set()
 
 

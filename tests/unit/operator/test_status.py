@@ -67,6 +67,15 @@ def test_a_rollout_that_is_under_way_is_reconciling():
     assert service_status(found, 1000).modules[0].candidate == "2"
 
 
+def test_a_version_that_its_store_does_not_give_is_awaited_and_says_why():
+    found = facts(module(rollout=rollout(RolloutState.FETCHING, "2", 0, reason="the store is away")), version="2")
+    assert said(found, "Reconciling") == ("True", "RollingOut")
+    assert said(found, "ModelsReady") == ("False", "ModelUnavailable")
+    assert said(found, "Stalled") == ("False", "Progressing")
+    sentence = "face: version 2 is Fetching: the store is away; it is tried again."
+    assert condition(found, "ModelsReady").message == condition(found, "Reconciling").message == sentence
+
+
 def test_an_instance_that_has_not_taken_the_newest_state_over_is_reconciling():
     assert said(facts(module(), generation=0), "Reconciling") == ("True", "Applying")
     assert said(replace(facts(module()), pending=True), "Reconciling") == ("True", "Applying")

@@ -3,7 +3,7 @@
 The app does what the state says and feeds back what came of it; the operator reads the states. The order of the states
 is the promise: nothing reaches the device before its digests are checked, and nothing serves before it has run every
 batch size and reproduced its own example. Whatever fails on the way is a refusal with a reason, and the version that
-serves goes on serving.
+serves goes on serving. Only that a store does not give a model now says nothing against the model: fetching goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from framepilot.rollouts.state import RolloutState
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One attempt to bring a module to `candidate`. `since` is the time at which `state` began."""
+    """One attempt to bring a module to `candidate`.
+
+    `since` is the time at which `state` began. `reason` is that of a refusal, or why the model was not fetched yet.
+    """
 
     candidate: ModelRef
     attempt: int
@@ -29,6 +32,13 @@ class Rollout:
     def settled(self) -> bool:
         """Whether there is a verdict."""
         return self.state in {RolloutState.SERVING, RolloutState.REFUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """The store did not give the model; it is asked again."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Failed:
     reason: str
 
 
-Event = Fetched | Loaded | Warmed | Agreed | Switched | Failed
+Event = Delayed | Fetched | Loaded | Warmed | Agreed | Switched | Failed
 
 
 class UnexpectedEventError(Exception):
@@ -90,8 +100,10 @@ def advance(rollout: Rollout, event: Event, now: float) -> Rollout:
             raise UnexpectedEventError(f"{event} after the verdict {rollout.state}")
         case _, Failed(reason):
             return _refuse(rollout, reason, now)
+        case RolloutState.FETCHING, Delayed(reason):
+            return replace(rollout, reason=reason)
         case RolloutState.FETCHING, Fetched(sha256, refused_before):
-            fetched = replace(rollout, sha256=sha256)
+            fetched = replace(rollout, sha256=sha256, reason=None)
             if refused_before is not None:
                 return _refuse(fetched, refused_before, now)
             return _enter(fetched, RolloutState.LOADING, now)

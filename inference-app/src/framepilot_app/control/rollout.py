@@ -15,11 +15,11 @@ from typing import Final
 
 from framepilot.contract.desired import DesiredModule, ModelRef
 from framepilot.contract.observed import ObservedRollout
-from framepilot.rollouts.machine import Event, Failed, Fetched, Loaded, Rollout, Switched, advance, begin
+from framepilot.rollouts.machine import Delayed, Event, Failed, Fetched, Loaded, Rollout, Switched, advance, begin
 from framepilot.rollouts.state import RolloutState
 from framepilot_app.control.journal import Journal, VerdictEntry
 from framepilot_app.graphs.engine import EngineError
-from framepilot_app.models.model import ModelError
+from framepilot_app.models.model import ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread, Loading
 from framepilot_app.modules.lane import Lane, Version
@@ -27,7 +27,7 @@ from framepilot_app.modules.loading import Candidate, load
 from framepilot_app.modules.module import Module
 
 RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits between attempts while nothing serves; the last one repeats."""
+"""Waits between attempts to get a model, or while nothing serves to get any; the last one repeats."""
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +103,26 @@ class ModuleRollouts:
 
     async def _bring(self, declared: DesiredModule) -> None:
         fallback = declared.fallback
-        if self._module.lane is None and fallback is not None and fallback != declared.model:
-            await self._roll_out(fallback, declared)
+        candidates = (*([fallback] if fallback not in {None, declared.model} else []), declared.model)
+        waits = iter(RETRY_S)
+        # While nothing serves, whatever can be had is good.
+        while self._module.lane is None:
+            for model in candidates:
+                if self._module.lane is None:
+                    await self._roll_out(model, declared)
+            if self._module.lane is None:
+                await asyncio.sleep(next(waits, RETRY_S[-1]))
         if self._serves(declared.model):
-            self._rollout = None
+            if not self._is_about(declared.model, declared.attempt):
+                self._rollout = None
             return
         waits = iter(RETRY_S)
-        await self._roll_out(declared.model, declared)
-        while self._module.lane is None:
+        while not await self._roll_out(declared.model, declared):  # noqa: ASYNC110 the store does not call back
             await asyncio.sleep(next(waits, RETRY_S[-1]))
-            await self._roll_out(declared.model, declared)
+
+    def _is_about(self, model: ModelRef, attempt: int) -> bool:
+        rollout = self._rollout
+        return rollout is not None and (rollout.candidate, rollout.attempt) == (model, attempt)
 
     def _serves(self, model: ModelRef) -> bool:
         lane = self._module.lane
@@ -120,17 +130,21 @@ class ModuleRollouts:
             return False
         return model.sha256 is None or model.sha256 == lane.version.sha256
 
-    async def _roll_out(self, model: ModelRef, declared: DesiredModule) -> None:
+    async def _roll_out(self, model: ModelRef, declared: DesiredModule) -> bool:
+        """Whether there is a verdict; False: the model could not be had now."""
         self._load_ms = self._pause_ms = self._loading = None
-        self._rollout = begin(model, declared.attempt, time.time())
+        if self._rollout is None or self._rollout.settled or not self._is_about(model, declared.attempt):
+            self._rollout = begin(model, declared.attempt, time.time())
         try:
             fetched = await asyncio.to_thread(self._store.fetch, model, self._given_up)
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
-            if self._rollout.settled:
-                return
-            self._check_task(fetched.spec.output.task)
-            candidate = await asyncio.to_thread(Candidate.read, fetched)
-            await self._load(candidate)
+            if not self._rollout.settled:
+                self._check_task(fetched.spec.output.task)
+                candidate = await asyncio.to_thread(Candidate.read, fetched)
+                await self._load(candidate)
+        except UnavailableError as error:
+            self._advance(Delayed(str(error)))
+            return False
         except (ModelError, EngineError) as error:
             self._advance(Failed(str(error)))
         except Exception as error:
@@ -138,6 +152,7 @@ class ModuleRollouts:
             self._advance(Failed(f"unexpected {type(error).__name__}: {error}"))
         finally:
             self._on_change()
+        return True
 
     def _refused_before(self, sha256: str, attempt: int) -> str | None:
         # While nothing serves there is nothing to protect: try again, the reason may have been the machine's.
@@ -182,10 +197,13 @@ class ModuleRollouts:
     def _advance(self, event: Event, at: float | None = None, loading: Loading | None = None) -> None:
         if self._rollout is None or (loading is not None and loading is not self._loading):
             return
-        self._rollout = advance(self._rollout, event, time.time() if at is None else at)
+        before, self._rollout = self._rollout, advance(self._rollout, event, time.time() if at is None else at)
+        if self._rollout == before:
+            # It was said already.
+            return
         if self._rollout.settled:
             self._keep(self._rollout)
-        level = logging.WARNING if isinstance(event, Failed) else logging.INFO
+        level = logging.WARNING if isinstance(event, Failed | Delayed) else logging.INFO
         log.log(
             level,
             "rollout",

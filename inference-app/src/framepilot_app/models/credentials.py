@@ -17,7 +17,7 @@ from netrc import NetrcParseError, netrc
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from framepilot_app.models.model import ModelError
+from framepilot_app.models.model import UnavailableError
 
 VARIABLE: Final = "NETRC"
 DEFAULT_FILE: Final = "~/.netrc"
@@ -55,7 +55,7 @@ def credentials_for(which: str, url: str) -> Credentials:
     """What the model `which` is asked for with at `url`, which holds no user or password itself.
 
     Raises:
-        ModelError: the netrc file cannot be used, or the password would be sent where others can read it.
+        UnavailableError: the netrc file cannot be used, or the password would be sent where others can read it.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -66,7 +66,7 @@ def credentials_for(which: str, url: str) -> Credentials:
     if not user and not password:
         return Credentials(host, file, None)
     if parts.scheme != "https" and not _stays_on_this_machine(parts):
-        raise ModelError(
+        raise UnavailableError(
             which,
             f"{url} is not asked for: the password of the entry {name!r} in {file} would be sent in the clear; use "
             "https, or remove the entry (over http it is sent to this machine only, and not through a proxy)",
@@ -85,17 +85,17 @@ def _read(which: str) -> tuple[str | None, dict[str, tuple[str, str]]]:
         # Without a name the parser takes the default file, and only if nobody else may read it.
         hosts = netrc(named or None).hosts
     except FileNotFoundError:
-        raise ModelError(which, f"the netrc file {file} is not there; mount it, or unset {VARIABLE}") from None
+        raise UnavailableError(which, f"the netrc file {file} is not there; mount it, or unset {VARIABLE}") from None
     except OSError as error:
-        raise ModelError(which, f"{file} cannot be read: {error.strerror}; let this user read it") from None
+        raise UnavailableError(which, f"{file} cannot be read: {error.strerror}; let this user read it") from None
     except NetrcParseError as error:
         if error.msg.startswith(_WRONG_OWNER_OR_MODE):
             what = f"others may read it, or own it; chown and chmod 600 it, or let {VARIABLE} name another file"
         else:
             what = f"it is no netrc file, about line {error.lineno}; write {_FORM}"
-        raise ModelError(which, f"{file} cannot be used: {what}") from None
+        raise UnavailableError(which, f"{file} cannot be used: {what}") from None
     except ValueError:
-        raise ModelError(which, f"{file} cannot be used: it is no text; write {_FORM}") from None
+        raise UnavailableError(which, f"{file} cannot be used: it is no text; write {_FORM}") from None
     return file, {name.lower(): (user, password) for name, (user, _, password) in hosts.items()}
 
 

@@ -36,6 +36,13 @@ class ModelError(Exception):
         super().__init__(f"model {which}: {what}")
 
 
+class UnavailableError(ModelError):
+    """A model that cannot be had now and may be later: its store is away, does not have it yet, or does not give it.
+
+    It says nothing against the model, so whoever wants it tries again.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """An input, N x 3 x height x width, float32, and the outputs that the model must give for it."""

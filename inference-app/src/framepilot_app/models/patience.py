@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from framepilot_app.models.model import ModelError
+from framepilot_app.models.model import ModelError, UnavailableError
 
 POLL_S = 0.1
 """How long a wait goes on without asking whether it is still wanted."""
@@ -38,12 +38,13 @@ class Patience:
         """Nothing, while it is not over.
 
         Raises:
-            ModelError: it is; `during` says what went on.
+            ModelError: it is no longer wanted; `during` says what went on.
+            UnavailableError: it took too long.
         """
         if self._given_up():
             raise ModelError(self._which, f"no longer wanted, while {during}")
         if self.over:
-            raise ModelError(
+            raise UnavailableError(
                 self._which,
                 f"not here after {self._limit_s:.0f} s, while {during}; the store is too slow for a model of this size",
             )

@@ -20,7 +20,7 @@ from typing import Final
 from framepilot.contract.desired import ModelRef
 from framepilot.contract.document import DocumentError
 from framepilot_app.models.cache import ModelCache
-from framepilot_app.models.model import LISTED_FILES, MODEL_FILE, Model, ModelError
+from framepilot_app.models.model import LISTED_FILES, MODEL_FILE, Model, ModelError, UnavailableError
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.source import Source, open_source, title_of
 from framepilot_app.models.spec import ModelSpec, parse_spec
@@ -60,8 +60,8 @@ class ModelStore:
         """The model that `ref` names, in the cache, verified now, whether it was cached before or not.
 
         Raises:
-            ModelError: it is not there, not what was asked for, or cannot be copied, or `cancelled` was set; no partial
-                copy is left behind.
+            UnavailableError: it is not there, or cannot be copied now.
+            ModelError: it is not what was asked for, or `cancelled` was set. No partial copy is left behind.
         """
 
         def given_up() -> bool:
@@ -72,7 +72,7 @@ class ModelStore:
             model = self._cache.find(ref.sha256) if ref.sha256 else None
             return _checked(ref, model) if model else self._from_store(ref, patience)
         except OSError as error:
-            raise ModelError(title_of(ref), self._cannot_copy(ref, error)) from error
+            raise UnavailableError(title_of(ref), self._cannot_copy(ref, error)) from error
 
     def prune(self, keep: AbstractSet[str]) -> None:
         """Remove cached models that nobody uses and whose digest is not in `keep`, and what was interrupted."""

@@ -28,6 +28,7 @@ from framepilot_app.models.model import (
     WEIGHTS_FILE,
     Model,
     ModelError,
+    UnavailableError,
 )
 from framepilot_app.models.spec import ModelSpec, parse_spec
 
@@ -89,18 +90,18 @@ def list_files(folder: Path) -> None:
     """Check that a folder holds exactly the files of a model, as regular files of allowed size.
 
     Raises:
-        ModelError: it does not.
+        ModelError: it does not; unavailable, if it is not there or not whole.
     """
     try:
         with os.scandir(folder) as entries:
             found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(folder, _missing_folder(folder)) from error
+        raise UnavailableError(folder, _missing_folder(folder)) from error
     except OSError as error:
-        raise ModelError(folder, f"cannot be read: {error.strerror}; check the store's permissions") from error
+        raise UnavailableError(folder, f"cannot be read: {error.strerror}; check the store's permissions") from error
     for name in ALL_FILES:
         if name not in found:
-            raise ModelError(folder, f"{name} is missing; copy the whole folder again, or pack the model again")
+            raise UnavailableError(folder, f"{name} is missing; copy the whole folder again, or pack the model again")
     for name, status in found.items():
         if name not in ALL_FILES:
             raise ModelError(folder, f"{name!r} does not belong into a model's folder; remove it")

@@ -25,7 +25,7 @@ from typing import IO, Final, Self
 from urllib.error import HTTPError, URLError
 
 from framepilot_app.models.credentials import Credentials
-from framepilot_app.models.model import MODEL_FILE, ModelError
+from framepilot_app.models.model import MODEL_FILE, ModelError, UnavailableError
 from framepilot_app.models.patience import POLL_S, Patience
 from framepilot_app.models.verify import MAX_BYTES
 from framepilot_app.models.web_connections import Connections, origin_of, web_opener
@@ -110,7 +110,7 @@ class WebSource:
                 pause = next(pauses, None)
                 if pause is None:
                     tried = len(self._tries.pauses_s) + 1
-                    raise ModelError(
+                    raise UnavailableError(
                         self._which, f"{url}: {error}, {tried} times; check that the store is up and can be reached"
                     ) from None
                 log.warning("fetching a model was interrupted", extra={"url": url, "reason": str(error)})
@@ -125,12 +125,12 @@ class WebSource:
             length = response.headers.get("Content-Length", "")
             expected = int(length) if length.isdecimal() else None
             if expected is not None and expected > max_bytes:
-                raise self._error(url, f"is too large: {expected} bytes, allowed are {max_bytes}")
+                raise self._refusal(url, f"is too large: {expected} bytes, allowed are {max_bytes}")
             received = 0
             for piece in _pieces(response):
                 received += len(piece)
                 if received > max_bytes:
-                    raise self._error(url, f"is too large: more than the {max_bytes} bytes that are allowed")
+                    raise self._refusal(url, f"is too large: more than the {max_bytes} bytes that are allowed")
                 target.write(piece)
             if expected is not None and received < expected:
                 raise _InterruptedError(f"the connection ended after {received} of {expected} bytes")
@@ -203,13 +203,17 @@ class WebSource:
             case OSError():
                 return _InterruptedError(error.strerror or str(error) or "the connection ended")
             case http.client.InvalidURL() | ValueError():
-                return self._error(url, "is no URL; correct the store's")
+                return self._refusal(url, "is no URL; correct the store's")
             case str():
                 return self._error(url, f"cannot be fetched: {error}; check the store's URL")
             case _:
                 return _InterruptedError(f"no HTTP answer ({type(error).__name__})")
 
-    def _error(self, url: str, what: str) -> ModelError:
+    def _error(self, url: str, what: str) -> UnavailableError:
+        """Of what somebody may mend in the store, or on the way to it."""
+        return UnavailableError(self._which, f"{url} {what}")
+
+    def _refusal(self, url: str, what: str) -> ModelError:
         return ModelError(self._which, f"{url} {what}")
 
     def _cut_when_over(self) -> None:
