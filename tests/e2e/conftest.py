@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from support.images.registry import Registry
 from support.kubectl import Kubectl
 from support.operator_release import NAME, NAMESPACE, OperatorRelease
 from support.samples.build import build as samples
-from support.site import Site
+from support.site import KIND, OWNED, Site
 from support.web_store import WebStore
 
 if "FRAMEPILOT_E2E" not in os.environ:
@@ -31,6 +31,21 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that failed what there is in its namespace, and the end of the operator's log."""
+    report = yield
+    namespace = item.funcargs.get("namespace")
+    if report.when == "call" and report.failed and isinstance(namespace, Kubectl):
+        kinds = f"{KIND},{OWNED},events"
+        report.sections.append(("its namespace", namespace.attempt("get", kinds, "--output=wide").stdout))
+        report.sections.append(("its services", namespace.attempt("get", KIND, "--output=yaml").stdout))
+        report.sections.append(("its pods", namespace.attempt("describe", "pods").stdout))
+        logs = ("logs", "--selector=app.kubernetes.io/component=operator", "--prefix", "--tail=40")
+        report.sections.append(("the operator", namespace.within(NAMESPACE).attempt(*logs).stdout))
+    return report
 
 
 @pytest.fixture(scope="session")

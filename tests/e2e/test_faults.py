@@ -10,11 +10,10 @@ import pytest
 from support.cluster import components
 from support.kubectl import Kubectl, until
 from support.operator_release import OperatorRelease
-from support.site import KIND, Site
+from support.site import KIND, OWNED, Site
 from support.web_store import WebStore
 
 CROWD = 20
-OWNED = "deployments,configmaps,services,pods"
 
 
 def delete_pod(site: Site, name: str) -> None:

@@ -92,7 +92,7 @@ def test_models_and_objectives_that_cannot_be_had_are_said_by_conditions(site: S
     assert "gone: version 9 was refused" in said
     assert "/samples/models/age/9" in said
     assert "nothing serves" in said
-    assert message(site, "Ready") == "Nothing serves yet: gone, broken."
+    until("age to serve", lambda: message(site, "Ready") == "Nothing serves yet: gone, broken.")
     site.declare("lobby", objective={"latency": "1ms"})
     until("a plan", lambda: "an objective of about" in message(site, "Feasible"))
     print(message(site, "Feasible"))

@@ -15,6 +15,8 @@ from support.kubectl import Kubectl, until
 from support.samples.build import build as samples
 
 KIND = "inferenceservices.framepilot.dev"
+OWNED = "deployments,configmaps,services,pods"
+"""What there is for a service."""
 FPS = 20
 """Of the camera of a service."""
 
