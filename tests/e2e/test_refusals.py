@@ -9,6 +9,7 @@ import pytest
 
 from support.invalid_profiles import INVALID_PROFILES
 from support.invalid_resource import InvalidResource
+from support.invalid_runtimes import INVALID_RUNTIMES
 from support.invalid_services import INVALID_SERVICES
 from support.kubectl import Kubectl, until
 from support.site import KIND, Site
@@ -62,7 +63,7 @@ SAID: list[tuple[str, dict[str, Any], str, str, str]] = [
 
 
 @pytest.mark.usefixtures("crds")
-@pytest.mark.parametrize("case", [*INVALID_SERVICES, *INVALID_PROFILES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*INVALID_SERVICES, *INVALID_RUNTIMES, *INVALID_PROFILES], ids=lambda case: case.name)
 def test_an_invalid_resource_is_refused_with_a_message(namespace: Kubectl, case: InvalidResource) -> None:
     done = namespace.attempt("apply", "-f", "-", given=case.yaml)
     assert done.returncode != 0

@@ -14,12 +14,13 @@ from framepilot.contract.document import DocumentError
 from framepilot.resources.parse import parse_resource
 from support.invalid_profiles import INVALID_PROFILES
 from support.invalid_resource import InvalidResource
+from support.invalid_runtimes import INVALID_RUNTIMES
 from support.invalid_services import INVALID_SERVICES
 
 CRDS = Path(__file__).parents[3] / "crds"
 
 
-@pytest.mark.parametrize("case", [*INVALID_SERVICES, *INVALID_PROFILES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*INVALID_SERVICES, *INVALID_RUNTIMES, *INVALID_PROFILES], ids=lambda case: case.name)
 def test_an_invalid_resource_is_refused_in_words_that_help(case: InvalidResource) -> None:
     with pytest.raises(DocumentError, match=re.escape(case.local_fragment)) as refused:
         parse_resource(case.document, "lobby.yaml")
@@ -28,7 +29,11 @@ def test_an_invalid_resource_is_refused_in_words_that_help(case: InvalidResource
 
 @pytest.mark.parametrize(
     ("crd", "cases"),
-    [("inferenceservices", INVALID_SERVICES), ("modelprofiles", INVALID_PROFILES)],
+    [
+        ("inferenceservices", INVALID_SERVICES),
+        ("inferenceruntimes", INVALID_RUNTIMES),
+        ("modelprofiles", INVALID_PROFILES),
+    ],
 )
 def test_each_rule_of_a_crd_is_broken_by_a_case(crd: str, cases: tuple[InvalidResource, ...]) -> None:
     definition = YAML(typ="safe").load((CRDS / f"{crd}.framepilot.dev.yaml").read_text(encoding="utf-8"))
