@@ -7,11 +7,11 @@ from collections import Counter
 
 from support.kubectl import until
 from support.operator_release import OperatorRelease
-from support.site import Site
+from support.site import KIND, Site
 
 IDLE_S = 120.0
 PASSES = 5
-OFTEN = Counter({("patch", "inferenceservices/status"): 10, ("create", "events"): 4, ("patch", "pods"): 4})
+OFTEN = Counter({("patch", "inferenceservices/status"): 7, ("create", "events"): 4, ("patch", "pods"): 4})
 """At most so many for one change: a status for each step that it goes through, an Event for what a person may want to
 hear, and a pod is told again if it does not follow in time."""
 
@@ -36,10 +36,14 @@ def test_an_idle_operator_writes_nothing_whatever_state_its_services_are_in(
     site.declare("nowhere", template=template | {"nodeSelector": {"nowhere": "at-all"}})
     site.declare("invalid", models={"store": "file:models"})
     site.declare("too-slow", objective={"latency": "1ms"})
+    site.declare("broken", modules=[{"name": "age", "model": {"name": "age", "version": "tampered"}}])
+    site.declare("absent", modules=[{"name": "age", "model": {"name": "age", "version": "9"}}])
     for name in ("serving", "refusing", "too-slow"):
         site.wait_ready(name)
     site.patch_version("refusing", "tampered")
     until("the refusal", lambda: site.module("refusing").get("refused") == "tampered")
+    until("the other refusal", lambda: site.module("broken").get("refused") == "tampered")
+    until("the absence", lambda: site.kubectl.condition(KIND, "absent", "ModelsReady")["reason"] == "ModelUnavailable")
     settle(operator)
     before, passes = operator.api_writes(), operator.passes()
     time.sleep(IDLE_S)

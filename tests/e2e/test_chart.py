@@ -113,7 +113,7 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("leaderElection", False, kinds("Role", "RoleBinding"), [1, 1], [0, 0]),
     ("logLevel", "debug", lambda r: arguments(r, "--log-level"), ["info"], ["debug"]),
     ("resources", LIMITS, lambda r: r.container["resources"]["limits"]["memory"], "512Mi", "1Gi"),
-    ("crds.install", False, kinds("CustomResourceDefinition", "ClusterRole"), [2, 3], [0, 1]),
+    ("crds.install", False, kinds("CustomResourceDefinition", "ClusterRole"), [3, 3], [0, 1]),
     ("crds.keep", False, kept, [True, True], [False, False]),
     ("serviceAccount.create", False, kinds("ServiceAccount"), [1], [0]),
     ("serviceAccount.create", False, account, ("framepilot", {"framepilot"}), ("default", {"default"})),

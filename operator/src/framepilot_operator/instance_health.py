@@ -21,12 +21,13 @@ def not_ready(instance: Instance | None) -> tuple[str, str] | None:
 
 def under_way(instance: Instance | None, *, pending: bool) -> tuple[str, str] | None:
     """What is on its way to it; `pending`: its newest desired state is not written yet."""
+    told = "Applying", "The instance is being told of what is declared now."
     if instance is None or pending:
-        return "Applying", "The desired state is being written."
+        return told
     if not instance.running or instance.observed is None:
         return "Starting", _because("The instance is starting", instance)
     if instance.desired is not None and instance.observed.generation < instance.desired.generation:
-        return "Applying", f"The instance has not taken over generation {instance.desired.generation} yet."
+        return told
     return None
 
 

@@ -204,9 +204,14 @@ def _progress(module: Module, observed: ObservedModule | None) -> str:
 
 
 def _way(rollout: ObservedRollout) -> str:
-    """How far a version has come, and why it does not come further now."""
+    """How far a version has come, and why it does not come further now.
+
+    Loading takes a few states and a second or two: that each is seen is not worth a write.
+    """
+    if rollout.state is not RolloutState.FETCHING:
+        return f"version {rollout.candidate} is being loaded and checked"
     reason = f": {rollout.reason}; it is tried again" if rollout.reason else ""
-    return f"version {rollout.candidate} is {rollout.state.value}{reason}"
+    return f"version {rollout.candidate} is being fetched{reason}"
 
 
 def _module(module: Module, observed: ObservedModule | None) -> ModuleStatus:

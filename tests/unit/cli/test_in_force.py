@@ -50,10 +50,10 @@ NEWER = make.resource(version="2")
             service(FIXED, instance(8, told=1)),
             BATCH,
             Outcome.WAITING,
-            "The instance has not taken over generation 2 yet.",
+            "The instance is being told of what is declared now.",
         ),
-        (service(FIXED, instance(8), pending=True), BATCH, Outcome.WAITING, "The desired state is being written."),
-        (service(FIXED, None), BATCH, Outcome.WAITING, "The desired state is being written."),
+        (service(FIXED, instance(8), pending=True), BATCH, Outcome.WAITING, "The instance is being told of what is declared now."),
+        (service(FIXED, None), BATCH, Outcome.WAITING, "The instance is being told of what is declared now."),
         (service(make.resource(), instance(5)), AUTO, Outcome.IN_FORCE, "version 1, batch 5"),
         (
             service(make.resource({"mode": "Fixed", "size": 9}), instance(8)),
@@ -66,7 +66,7 @@ NEWER = make.resource(version="2")
             service(NEWER, instance(rollout=make.rollout(RolloutState.LOADING, "2", 0))),
             VERSION,
             Outcome.WAITING,
-            "face: version 2 is Loading.",
+            "face: version 2 is being loaded and checked.",
         ),
         (
             service(NEWER, instance(rollout=make.rollout(RolloutState.REFUSED, "2", 0, reason="wrong digest"))),
@@ -79,7 +79,7 @@ NEWER = make.resource(version="2")
             service(NEWER, instance(rollout=make.rollout(RolloutState.REFUSED, "2", 0), told=1)),
             VERSION,
             Outcome.WAITING,
-            "The instance has not taken over generation 2 yet.",
+            "The instance is being told of what is declared now.",
         ),
         (
             service(NEWER, instance(), problem="no store"),

@@ -72,7 +72,7 @@ def test_a_version_that_its_store_does_not_give_is_awaited_and_says_why():
     assert said(found, "Reconciling") == ("True", "RollingOut")
     assert said(found, "ModelsReady") == ("False", "ModelUnavailable")
     assert said(found, "Stalled") == ("False", "Progressing")
-    sentence = "face: version 2 is Fetching: the store is away; it is tried again."
+    sentence = "face: version 2 is being fetched: the store is away; it is tried again."
     assert condition(found, "ModelsReady").message == condition(found, "Reconciling").message == sentence
 
 

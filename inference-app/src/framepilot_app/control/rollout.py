@@ -55,6 +55,7 @@ class ModuleRollouts:
         self._task: asyncio.Task[None] | None = None
         self._given_up = threading.Event()
         self._rollout: Rollout | None = None
+        self._said: Rollout | None = None
         self._loading: Loading | None = None
         self._load_ms: float | None = None
         self._pause_ms: float | None = None
@@ -70,6 +71,7 @@ class ModuleRollouts:
         if pinned:
             return
         self.cancel()
+        self._said = None
         self._task = asyncio.create_task(self._bring(declared), name=f"rollout {self._module.name}")
 
     def cancel(self) -> None:
@@ -86,7 +88,8 @@ class ModuleRollouts:
 
     def observed(self) -> ObservedRollout | None:
         """What `/status` says of the last rollout."""
-        rollout = self._rollout
+        # While nothing serves it is tried over and over: what came of it last is told, not every step of every try.
+        rollout = self._said if self._module.lane is None and self._said is not None else self._rollout
         if rollout is None:
             return None
         return ObservedRollout(
@@ -151,6 +154,8 @@ class ModuleRollouts:
             log.exception("the rollout of %s failed", model.version)
             self._advance(Failed(f"unexpected {type(error).__name__}: {error}"))
         finally:
+            if model == declared.model:
+                self._said = self._rollout
             self._on_change()
         return True
 

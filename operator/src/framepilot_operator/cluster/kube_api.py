@@ -26,6 +26,7 @@ PAGE: Final = 500
 TIMEOUT_S: Final = 15.0
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,18 @@ class KubeApi:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._request("patch", "PATCH", kind, namespace, name, query=query, body=patch, content_type=MERGE)
 
+    async def replace(self, kind: Kind, namespace: str, name: str, field: str, value: JsonValue) -> JsonObject:
+        """Replace a whole field of an object, with what others wrote into it: server-side apply leaves that.
+
+        Raises:
+            ApiError: nothing was changed.
+        """
+        query = {"fieldManager": FIELD_MANAGER}
+        patch: JsonValue = [{"op": "replace", "path": f"/{field}", "value": value}]
+        return await self._request(
+            "patch", "PATCH", kind, namespace, name, query=query, body=patch, content_type=JSON_PATCH
+        )
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object of this uid; it is no error that it is not there any more.
 
@@ -172,7 +185,7 @@ class KubeApi:
         subresource: str | None = None,
         *,
         query: dict[str, str] | None = None,
-        body: JsonObject | None = None,
+        body: JsonValue = None,
         content_type: str = "application/json",
     ) -> JsonObject:
         counted = kind.plural if subresource is None else f"{kind.plural}/{subresource}"

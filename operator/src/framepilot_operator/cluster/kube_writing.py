@@ -159,9 +159,14 @@ class Writing:
             mirror.changed(metadata.key, None)
 
     async def _write_runtime(self, change: WriteRuntime) -> None:
-        mirror = self._world.runtimes
+        mirror, metadata = self._world.runtimes, change.runtime.metadata
         manifest = implicit_runtime(change.runtime, change.services)
         await self._apply(mirror, manifest, there=change.runtime.key in mirror.objects)
+        declared = mirror.objects[change.runtime.key].declared
+        if declared is None or declared.resource.spec != change.runtime.spec:
+            # Somebody wrote more into it.
+            whole = await self._api.replace(mirror.kind, metadata.namespace, metadata.name, "spec", manifest["spec"])
+            mirror.put(whole)
 
     async def _write_profile(self, profile: ModelProfile) -> None:
         manifest: JsonObject = {
