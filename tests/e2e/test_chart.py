@@ -114,7 +114,7 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("logLevel", "debug", lambda r: arguments(r, "--log-level"), ["info"], ["debug"]),
     ("resources", LIMITS, lambda r: r.container["resources"]["limits"]["memory"], "512Mi", "1Gi"),
     ("crds.install", False, kinds("CustomResourceDefinition", "ClusterRole"), [3, 3], [0, 1]),
-    ("crds.keep", False, kept, [True, True], [False, False]),
+    ("crds.keep", False, kept, [True] * 3, [False] * 3),
     ("serviceAccount.create", False, kinds("ServiceAccount"), [1], [0]),
     ("serviceAccount.create", False, account, ("framepilot", {"framepilot"}), ("default", {"default"})),
     ("serviceAccount.name", "pilot", account, ("framepilot", {"framepilot"}), ("pilot", {"pilot"})),

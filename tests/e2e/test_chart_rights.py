@@ -14,7 +14,7 @@ import pytest
 from framepilot_operator.kubernetes.leader import LEASE_NAME
 from support.chart import Rendered, image_values, install, render, uninstall
 from support.kubectl import Kubectl, until
-from support.operator_release import NAMESPACE, OperatorRelease
+from support.operator_release import NAME, NAMESPACE, OperatorRelease
 
 # What the operator may do. Each line has its reason in the operator's code; one more needs another one there.
 WORK = {
@@ -135,6 +135,47 @@ def test_the_account_of_a_release_for_all_namespaces_can_do_that_and_no_more(
     account = f"system:serviceaccount:{NAMESPACE}:framepilot"
     assert as_sets(allowed(namespace, account, str(namespace.namespace))) == as_sets(WORK | NODES)
     assert as_sets(allowed(namespace, account, NAMESPACE)) == as_sets(WORK | NODES | LEASE)
+
+
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "get secrets",
+        "get namespaces",
+        "delete node any",
+        "create serviceaccount another",
+        "create token default",
+        "create rolebinding more --clusterrole=cluster-admin --user=ann",
+        "create clusterrolebinding more --clusterrole=cluster-admin --user=ann",
+        "run pod --image=any",
+        "delete pod any",
+        "create --raw=/api/v1/namespaces/default/pods/any/exec -f -",
+        "delete namespace default",
+        "delete inferenceservices.framepilot.dev any",
+        "replace --raw=/apis/framepilot.dev/v1alpha1/namespaces/default/inferenceservices/any -f -",
+        "delete modelprofiles.framepilot.dev any",
+        "get leases",
+        "annotate lease any a=b",
+        "delete lease framepilot-operator",
+        "delete crd inferenceservices.framepilot.dev",
+    ],
+)
+def test_the_account_is_refused_what_it_was_not_given(namespace: Kubectl, attempt: str) -> None:
+    verb, *rest = attempt.split()
+    done = namespace.attempt(verb, f"--as=system:serviceaccount:{NAMESPACE}:{NAME}", *rest, given="{}")
+    assert done.returncode != 0
+    assert "forbidden: User" in done.stderr, done.stderr
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_pod_that_is_not_restricted_is_taken_neither_beside_the_operator_nor_beside_instances(
+    namespace: Kubectl,
+) -> None:
+    for where in (namespace, namespace.within(NAMESPACE)):
+        done = where.attempt("run", "any", "--image=any", "--privileged", "--dry-run=server")
+        assert done.returncode != 0
+        assert 'violates PodSecurity "restricted:latest"' in done.stderr, done.stderr
 
 
 @pytest.fixture

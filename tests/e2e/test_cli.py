@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ def framepilot(environment: dict[str, str], namespace: Kubectl) -> Framepilot:
         )
 
     return run
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Processes that a test starts can be interrupted, even if the shell that runs the tests ignores it for them, as it
+    does in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def lobby(namespace: Kubectl, **spec: Any) -> dict[str, Any]:
@@ -193,6 +202,7 @@ class TestDeclarations:
         assert done.returncode == 1
         assert "the API server https://127.0.0.1:1 does not answer" in done.stderr
 
+    @pytest.mark.usefixtures("interrupts")
     def test_every_change_is_shown_as_it_happens(self, namespace: Kubectl, environment: dict[str, str]) -> None:
         lobby(namespace)
         watching = subprocess.Popen(

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from framepilot_operator.kubernetes.handlers import WATCHED
 from support.eventually import eventually
 from support.kubectl import Kubectl, until
 from support.operator_process import OperatorProcess, operator_process
@@ -24,6 +25,8 @@ from support.resources import service_document
 KIND = "inferenceservices.framepilot.dev"
 OBJECT = "framepilot-lobby"
 IMAGE = "127.0.0.1:5000/framepilot-there-is-no-such-image"
+KINDS = {each.plural for each in WATCHED if not each.whole_cluster}
+"""What an operator of one namespace watches."""
 Start = Callable[..., OperatorProcess]
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -151,6 +154,7 @@ def test_an_api_server_that_is_away_for_long_ends_the_process_and_the_next_one_g
     before = version(namespace)
     again = start("again")
     eventually(lambda: again.leads, "the next one to lead")
+    eventually(lambda: again.proxy.watched() == KINDS, "it to watch")
     namespace("delete", "configmap", OBJECT)
     until("what was deleted meanwhile", lambda: namespace.find("configmap", OBJECT))
     assert version(namespace) == before
@@ -178,7 +182,7 @@ def test_watching_leaves_nothing_on_what_is_watched_and_needs_only_its_rights(na
     asked = [request for request in operator.proxy.requests if request.agent.startswith("kopf")]
     print(*sorted({f"{each.method} {each.path}" for each in asked}), sep="\n")
     assert {request.method for request in asked} == {"GET"}
-    assert len([request for request in asked if "watch=true" in request.path]) >= 6
+    assert operator.proxy.watched() == KINDS
     assert not [request for request in operator.proxy.requests if request.status in {401, 403}]
     assert namespace.get("configmap", "foreign")["metadata"]["finalizers"] == [foreign]
     namespace("patch", "configmap", "foreign", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')

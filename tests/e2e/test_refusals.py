@@ -89,11 +89,14 @@ def test_models_and_objectives_that_cannot_be_had_are_said_by_conditions(site: S
     ]
     site.declare("lobby", modules=modules, objective={"latency": "1ms"})
     until("the refusal", lambda: "broken: version tampered was refused" in message(site, "ModelsReady"))
-    assert "nothing serves" in message(site, "ModelsReady")
-    # That one may come yet.
-    until("the other", lambda: "gone: version 9 is being fetched" in message(site, "Reconciling"))
-    assert "/samples/models/age/9" in message(site, "Reconciling")
+    assert "copy the folder again; nothing serves" in message(site, "ModelsReady")
+    # What is not there may come, so it is awaited.
+    until("what is missing", lambda: "gone: version 9 is being fetched" in message(site, "Reconciling"))
+    assert "there is no version '9'; there are: 1, 2, nan, tampered; it is tried again" in message(site, "Reconciling")
     until("age to serve", lambda: message(site, "Ready") == "Nothing serves yet: gone, broken.")
+    site.declare("lobby", modules=modules[:2], objective={"latency": "1ms"})
+    until("what is missing to be the reason", lambda: "gone: version 9" in message(site, "ModelsReady"))
+    assert site.kubectl.condition(KIND, "lobby", "ModelsReady")["reason"] == "ModelUnavailable"
     site.declare("lobby", objective={"latency": "1ms"})
     until("a plan", lambda: "an objective of about" in message(site, "Feasible"))
     print(message(site, "Feasible"))

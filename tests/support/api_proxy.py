@@ -58,6 +58,11 @@ class ApiProxy:
         """What was written, the lease left out."""
         return [request for request in self.requests if request.writes and not request.elects]
 
+    def watched(self) -> set[str]:
+        """The kinds that were watched, as plurals."""
+        paths = (request.path.partition("?") for request in self.requests)
+        return {path.rpartition("/")[2] for path, _, query in paths if "watch=true" in query}
+
     def start(self) -> None:
         self._thread.start()
         self.come_back()

@@ -30,6 +30,7 @@ def instance(size: int = 8, version: str = "1", rollout=None, told: int = 2, **f
     return Instance(make.OWNER, make.UID, desired=make.desired(2), observed=state, running=True, **fields)
 
 
+TELLING = "The instance is being told of what is declared now."
 FIXED = make.resource({"mode": "Fixed", "size": 8})
 NEWER = make.resource(version="2")
 
@@ -50,10 +51,15 @@ NEWER = make.resource(version="2")
             service(FIXED, instance(8, told=1)),
             BATCH,
             Outcome.WAITING,
-            "The instance is being told of what is declared now.",
+            TELLING,
         ),
-        (service(FIXED, instance(8), pending=True), BATCH, Outcome.WAITING, "The instance is being told of what is declared now."),
-        (service(FIXED, None), BATCH, Outcome.WAITING, "The instance is being told of what is declared now."),
+        (
+            service(FIXED, instance(8), pending=True),
+            BATCH,
+            Outcome.WAITING,
+            TELLING,
+        ),
+        (service(FIXED, None), BATCH, Outcome.WAITING, TELLING),
         (service(make.resource(), instance(5)), AUTO, Outcome.IN_FORCE, "version 1, batch 5"),
         (
             service(make.resource({"mode": "Fixed", "size": 9}), instance(8)),
@@ -79,7 +85,7 @@ NEWER = make.resource(version="2")
             service(NEWER, instance(rollout=make.rollout(RolloutState.REFUSED, "2", 0), told=1)),
             VERSION,
             Outcome.WAITING,
-            "The instance is being told of what is declared now.",
+            TELLING,
         ),
         (
             service(NEWER, instance(), problem="no store"),
