@@ -59,7 +59,7 @@ class Site:
     results: Path
 
     def prepare(self) -> None:
-        """The volumes: this machine is the node, so they are its own folders."""
+        """The volumes: this machine is the node, so they are its own folders. Returns when pods can have them."""
         for name, folder in (("samples", samples()), ("results", self.results)):
             volume = f"{self.kubectl.namespace}-{name}"
             common = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
@@ -77,6 +77,8 @@ class Site:
                     "spec": {**common, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
                 },
             )
+        bound = "--for=jsonpath={.status.phase}=Bound"
+        self.kubectl("wait", bound, "persistentvolumeclaims", "--all", "--timeout=100s")
 
     def clear(self) -> None:
         """The services, so that the operator does not mend what the namespace's removal takes; what that leaves."""

@@ -181,8 +181,8 @@ def test_an_address_of_ipv6_is_put_in_brackets() -> None:
 @pytest.mark.parametrize(
     ("there", "said"),
     [
-        (found(config_map()), "Deployment is not there"),
-        (found(config_map(), deployment()), "pod is not there"),
+        (found(config_map()), "container is being created"),
+        (found(config_map(), deployment()), "container is being created"),
         (
             found(
                 config_map(),

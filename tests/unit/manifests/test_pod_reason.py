@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from framepilot_operator.manifests.pod_reason import last_words, pod_reason
+from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.manifests.pod_reason import last_words, no_pod_yet
+from framepilot_operator.manifests.pod_reason import pod_reason as reason_of
 from framepilot_operator.manifests.seen import SeenPod
+
+LOBBY = Owner.service("cameras/lobby")
+
+
+def pod_reason(seen: SeenPod) -> str | None:
+    return reason_of(seen, LOBBY)
 
 
 def pod(status: dict[str, Any], **metadata: Any) -> SeenPod:
@@ -61,7 +69,7 @@ JSON_LOG = 'loading\n{"level": "ERROR", "message": "the device is gone"}\n'
             {"conditions": [NOT_SCHEDULED]},
             ["no node takes its pod", "Insufficient nvidia.com/gpu", "spec.template"],
         ),
-        ({"conditions": [{"type": "PodScheduled", "status": "True"}]}, ["waits for its node"]),
+        ({"conditions": [{"type": "PodScheduled", "status": "True"}]}, ["being created"]),
         (
             waiting("ErrImagePull", 'failed to pull image "x": not found'),
             ["registry.example/app:1", "cannot be pulled", "not found", "imagePullSecrets"],
@@ -78,7 +86,10 @@ JSON_LOG = 'loading\n{"level": "ERROR", "message": "the device is gone"}\n'
         (container({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}), ["more memory"]),
         (container({"terminated": {"exitCode": 0, "reason": "Completed"}}), ["ended with status 0"]),
         (container({"terminated": {"exitCode": 0, "signal": 11}}), ["signal 11"]),
-        (waiting("ContainerCreating"), ["being created", "kubectl describe pod framepilot-lobby-1-a -n cameras"]),
+        (
+            waiting("ContainerCreating"),
+            ["being created", "kubectl describe pods -n cameras -l app.kubernetes.io/instance=framepilot-lobby"],
+        ),
         (
             waiting("CreateContainerConfigError", 'secret "s" not found'),
             ["CreateContainerConfigError", 'secret "s" not found'],
@@ -93,6 +104,11 @@ def test_a_pod_that_does_not_run_says_why_and_what_to_do(status: dict[str, Any],
     reason = pod_reason(pod(status))
     assert reason is not None
     assert [part for part in said if part not in reason] == []
+
+
+def test_the_steps_in_which_a_pod_comes_to_be_are_not_told_one_by_one() -> None:
+    steps = [{}, {"conditions": [{"type": "PodScheduled", "status": "True"}]}, waiting("ContainerCreating")]
+    assert {pod_reason(pod(step)) for step in steps} == {no_pod_yet(LOBBY)}
 
 
 def test_a_pod_that_runs_has_no_reason() -> None:

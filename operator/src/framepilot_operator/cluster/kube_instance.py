@@ -17,7 +17,7 @@ from framepilot_operator.cluster.port import Instance
 from framepilot_operator.manifests.instance import DESIRED_KEY, PORT
 from framepilot_operator.manifests.names import FINGERPRINT, GENERATION, OWNER_UID, object_name
 from framepilot_operator.manifests.owner import Owner
-from framepilot_operator.manifests.pod_reason import pod_reason
+from framepilot_operator.manifests.pod_reason import no_pod_yet, pod_reason
 from framepilot_operator.manifests.seen import SeenConfigMap, SeenDeployment, SeenMeta, SeenPod, SeenService
 
 
@@ -135,12 +135,10 @@ class Found:
 
     def _why_not(self, pod: SeenPod | None) -> str:
         if pod is not None:
-            return pod_reason(pod) or "it is starting"
-        if self.deployment is None:
-            return "its Deployment is not there yet"
-        if self.deployment.failure is not None:
+            return pod_reason(pod, self.owner) or "it is starting"
+        if self.deployment is not None and self.deployment.failure is not None:
             return f"its pod cannot be created: {self.deployment.failure}"
-        return "its pod is not there yet"
+        return no_pod_yet(self.owner)
 
 
 def process_of(pod: SeenPod) -> str:

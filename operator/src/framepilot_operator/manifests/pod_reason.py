@@ -1,7 +1,7 @@
 """Why a pod does not run, from its status, in words that a person can act on.
 
 What a pod's status says changes with every attempt of kubelet (waiting times, names of layers); what is said here does
-not, so that nothing is written while nothing happens.
+not, so that nothing is written while nothing happens. Nor are the steps told one by one in which a pod comes to be.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import re
 from typing import Final
 
+from framepilot_operator.manifests.names import INSTANCE_LABEL, object_name
+from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.manifests.seen import SeenContainer, SeenPod, SeenTerminated
 
 _LONGEST_WORDS: Final = 400
@@ -20,8 +22,17 @@ _ORDINARY: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _WRAPPING: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?|^ErrImagePull: |^rpc error: code = \w+ desc = ')
 
 
-def pod_reason(pod: SeenPod) -> str | None:
-    """Why the pod does not run; None if its container does."""
+def no_pod_yet(owner: Owner) -> str:
+    """Why there is nothing to be seen of an instance that was declared just now."""
+    selected = f"-n {owner.namespace} -l {INSTANCE_LABEL}={object_name(owner)}"
+    return (
+        "its container is being created; if that lasts, a volume or the image is missing, and "
+        f"`kubectl describe pods {selected}` says which"
+    )
+
+
+def pod_reason(pod: SeenPod, owner: Owner) -> str | None:
+    """Why the pod of an owner's instance does not run; None if its container does."""
     status = pod.status
     if pod.metadata.ending:
         return "its pod is ending; another takes its place after that"
@@ -29,9 +40,9 @@ def pod_reason(pod: SeenPod) -> str | None:
         return f"its pod was ended by the node ({status.reason}): {status.message or 'no reason given'}"
     container = pod.container
     if container is None:
-        return _not_scheduled(pod) or "its pod waits for its node to start it"
+        return _not_scheduled(pod) or no_pod_yet(owner)
     if container.state.waiting is not None:
-        return _waiting(pod, container, container.state.waiting.reason, container.state.waiting.message)
+        return _waiting(owner, container, container.state.waiting.reason, container.state.waiting.message)
     if container.state.terminated is not None:
         return f"its process {_ended(container.state.terminated)}"
     return None
@@ -45,7 +56,7 @@ def _not_scheduled(pod: SeenPod) -> str | None:
     return None
 
 
-def _waiting(pod: SeenPod, container: SeenContainer, reason: str, message: str) -> str:
+def _waiting(owner: Owner, container: SeenContainer, reason: str, message: str) -> str:
     if reason in _IMAGE:
         said = _unwrapped(message)
         return (
@@ -56,10 +67,7 @@ def _waiting(pod: SeenPod, container: SeenContainer, reason: str, message: str) 
     if reason == "CrashLoopBackOff" and last is not None:
         return f"its process {_ended(last)}; it is started again after a growing wait"
     if reason in _ORDINARY:
-        return (
-            "its container is being created; if that lasts, a volume or the image is missing, and "
-            f"`kubectl describe pod {pod.metadata.name} -n {pod.metadata.namespace}` says which"
-        )
+        return no_pod_yet(owner)
     return f"its container cannot be started ({reason}): {message or 'no reason given'}"
 
 
