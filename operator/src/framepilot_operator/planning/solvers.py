@@ -1,0 +1,17 @@
+"""Every solver by its name: what `framepilot plan --solver` may be.
+
+A solver takes a workload, the cost model, and a clock in seconds by which it keeps within its time; it always answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.planning.workload import Workload
+
+Clock = Callable[[], float]
+Solver = Callable[[Workload, CostModel, Clock], WorkloadPlan]
+
+SOLVERS: Final[Mapping[str, Solver]] = {}
