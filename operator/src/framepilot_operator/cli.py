@@ -11,6 +11,7 @@ from typing import Final
 
 import typer
 
+from framepilot_operator.commands.plan import plan
 from framepilot_operator.commands.set import set_module
 from framepilot_operator.commands.status import status
 from framepilot_operator.commands.up import up
@@ -39,6 +40,7 @@ def build(plugins: tuple[EntryPoint, ...]) -> typer.Typer:
     app.command("up")(up)
     app.command("set")(set_module)
     app.command("status")(status)
+    app.command("plan")(plan)
     app.command("validate")(validate)
     for plugin in sorted(plugins, key=lambda plugin: plugin.name):
         _add(app, plugin)

@@ -10,8 +10,9 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
 from framepilot_operator.planning.workload import Workload
+from framepilot_operator.planning.workload_planner import plan_workload
 
 Clock = Callable[[], float]
 Solver = Callable[[Workload, CostModel, Clock], WorkloadPlan]
 
-SOLVERS: Final[Mapping[str, Solver]] = {}
+SOLVERS: Final[Mapping[str, Solver]] = {"framepilot": plan_workload}

@@ -1,0 +1,231 @@
+"""What a module costs as a function of its latency budget: the lower envelope of all plans that can be optimal.
+
+The idea: name a plan by how many saturated instances of each configuration it has and by the configuration of its last
+instance. What is left to choose is its total load T, and everything else follows from it: an instance with the loads P
+before it collects at T - P, so its latency d + d t / (T - P) falls with T, while the cost rises with T along the unit
+price of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a
+saturated last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right
+of each.
+
+The search goes through the configurations in rank order, most instances first. A beginning is left as soon as what is
+known already is as fast as it could get (T < R + t of its first instance: with more dummies the first could go), and
+not dearer than if all that is left ran on the next configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
+from framepilot_operator.planning.workload import WorkloadModule
+
+SEEDS: Final = 12
+MOST_VISITS: Final = 20_000
+"""Beginnings that are looked at for one module, before what was found must do."""
+
+
+class Shape(NamedTuple):
+    """A plan up to its total load: saturated instances of configurations (by rank), and the rank of the last one."""
+
+    saturated: tuple[tuple[int, int], ...]
+    last: int
+
+
+Limit = tuple[float, float, float]
+"""A saturated instance: duration, duration x throughput, loads before it. Its latency is d + dt / (T - P)."""
+
+
+class ModuleSearch:
+    """Finds pieces of a module's cost; what it finds it keeps, so that each search begins where the last one ended."""
+
+    def __init__(self, module: WorkloadModule, longest_ms: float, cost_model: CostModel = "fractional") -> None:
+        self.pieces: list[Piece] = []
+        self.complete = True
+        self._whole = cost_model == "whole"
+        self._rate = module.rate
+        self._longest_ms = longest_ms * (1 + CLOSE)
+        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self._longest_ms]
+        self._ranks = [rank for rank, _ in usable]
+        self._durations = [each.latency_ms for _, each in usable]
+        self._throughputs = [each.throughput for _, each in usable]
+        self._prices = [each.price for _, each in usable]
+        self._units = [each.price / each.throughput for _, each in usable]
+        self._fastest = [math.inf] * (len(usable) + 1)
+        for index in reversed(range(len(usable))):
+            self._fastest[index] = min(self._fastest[index + 1], 2 * self._durations[index])
+        self._known = Staircase()
+        self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
+        self._visits = 0
+        self._slope, self._limit, self._pricing = 0.0, math.inf, False
+        self._seed()
+
+    def price(self, slope: float) -> Piece:
+        """The piece where cost + slope x budget is least of all."""
+        best = min(self.pieces, key=lambda piece: piece.reduced(slope))
+        self._slope, self._limit, self._pricing = slope, best.reduced(slope), True
+        self._begin()
+        return min(self.pieces, key=lambda piece: piece.reduced(slope))
+
+    def within(self, slope: float, limit: float) -> list[Piece]:
+        """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere."""
+        self._slope, self._limit, self._pricing = slope, limit, False
+        self._begin()
+        return envelope(piece for piece in self.pieces if piece.reduced(slope) <= limit)
+
+    def _begin(self) -> None:
+        self._visits = 0
+        self._visit(0, 0.0, 0.0, (), (), math.inf)
+        self.complete = self.complete and self._visits < MOST_VISITS
+
+    def _visit(
+        self,
+        index: int,
+        load: float,
+        cost: float,
+        limits: tuple[Limit, ...],
+        saturated: tuple[tuple[int, int], ...],
+        most: float,
+    ) -> None:
+        """All plans that begin with `saturated` and go on with configurations from `index`; T stays below `most`."""
+        if index == len(self._ranks) or self._visits >= MOST_VISITS:
+            return
+        throughput, price = self._throughputs[index], self._prices[index]
+        first = not saturated
+        # Instances of the first configuration may just exceed the rate; later ones must leave the load below `most`.
+        room = self._rate if first else most - load - throughput
+        count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
+        floor = self._fastest[index + 1]
+        while count >= 0:
+            self._visits += 1
+            total, begun = load + count * throughput, cost + count * price
+            at_most, now, kinds = most, limits, saturated
+            if count:
+                at_most = self._rate + throughput if first else most
+                now = (*limits, (self._durations[index], self._durations[index] * throughput, total - throughput))
+                kinds = (*saturated, (index, count))
+            self._end(index, total, begun, now, kinds)
+            left = max(self._rate - total, 0.0)
+            quickest = max([d + dt / (at_most - before) for d, dt, before in now], default=0.0)
+            soonest = max(quickest, floor)
+            if soonest <= self._longest_ms and self._promises(index + 1, begun, left, at_most - total, soonest):
+                self._visit(index + 1, total, begun, now, kinds, at_most)
+            elif quickest <= floor and left > 0:
+                # Fewer of them are no faster, leave more to the next, and cannot end here.
+                return
+            count -= 1
+
+    def _promises(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool:
+        """Whether to go on with configurations from `index` can be cheaper somewhere than all that is known.
+
+        With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
+        used by then runs all that is left at best.
+        """
+        known, end = self._known.cost, self._longest_ms * 2
+        for at in range(index, len(self._ranks)):
+            start = self._durations[at] * (1 + self._throughputs[at] / room)
+            if start < end:
+                start = max(start, soonest)
+                bound = begun + self._units[at] * left
+                if bound < known(start) and bound + self._slope * start <= self._limit:
+                    return start <= self._longest_ms
+                if start <= soonest:
+                    return False
+                end = start
+        return False
+
+    def _seed(self) -> None:
+        """For a few budgets the plan that takes as many as it may of each configuration in rank order."""
+        if not self._durations:
+            return
+        shortest = self._fastest[0]
+        ratio = (self._longest_ms / shortest) ** (1 / SEEDS)
+        for step in range(SEEDS, -1, -1):
+            self._greedy(shortest * ratio**step * (1 + CLOSE))
+
+    def _greedy(self, budget: float) -> None:
+        load, cost = 0.0, 0.0
+        limits: tuple[Limit, ...] = ()
+        kinds: tuple[tuple[int, int], ...] = ()
+        for at, duration in enumerate(self._durations):
+            if duration >= budget:
+                continue
+            throughput = self._throughputs[at]
+            product = duration * throughput
+            left, needed = self._rate - load, product / (budget - duration)
+            count = math.floor((left - max(needed - throughput, 0.0)) / throughput * (1 + CLOSE))
+            if count > 0:
+                load += count * throughput
+                cost += count * self._prices[at]
+                limits = (*limits, (duration, product, load - throughput))
+                kinds = (*kinds, (at, count))
+            if needed <= throughput * (1 + CLOSE):
+                self._end(at, load, cost, limits, kinds)
+                if self._rate - load >= needed:
+                    return
+
+    def _end(
+        self, index: int, total: float, begun: float, limits: tuple[Limit, ...], kinds: tuple[tuple[int, int], ...]
+    ) -> None:
+        """The plan that ends with an instance of the configuration `index` after `total`."""
+        duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
+        most = total + throughput
+        if most < self._rate * (1 - CLOSE) or 2 * duration > self._longest_ms:
+            return
+        every = (*limits, (duration, duration * throughput, total))
+        low = _latency(every, most)
+        cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
+        if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
+            return
+        least = min(max(self._rate, total), most)
+        high = _latency(every, least) if least > total else math.inf
+        if (kinds, index) in self._ended:
+            return
+        self._ended.add((kinds, index))
+        shape = Shape(tuple((self._ranks[at], count) for at, count in kinds), self._ranks[index])
+        self._known.add(low, begun + unit * throughput)
+        if self._whole:
+            # Dummies cost nothing where the last instance is paid for in full.
+            self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
+            return
+        if high <= self._longest_ms:
+            self._known.add(high, begun + unit * (least - total))
+        if least < most and high > low:
+            self._arcs(every, begun - unit * total, unit, low, min(high, self._longest_ms), shape)
+        else:
+            self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
+
+    def _add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        if self._pricing:
+            self._limit = min(self._limit, piece.reduced(self._slope))
+
+    def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
+        """Splits an arc where another instance becomes the slowest."""
+        slowest, other = _slowest(every, low), _slowest(every, high)
+        if slowest is other or high - low <= high * CLOSE * 10:
+            duration, product, before = slowest
+            self._add(Piece(low, high, base + unit * before, unit * product, duration, shape))
+            return
+        left, right = low, high
+        for _ in range(50):
+            middle = (left + right) / 2
+            if _slowest(every, middle) is slowest:
+                left = middle
+            else:
+                right = middle
+        duration, product, before = slowest
+        self._add(Piece(low, left, base + unit * before, unit * product, duration, shape))
+        if right < high:
+            self._arcs(every, base, unit, right, high, shape)
+
+
+def _latency(limits: Sequence[Limit], total: float) -> float:
+    return max(d + dt / (total - before) for d, dt, before in limits)
+
+
+def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
+    """The instance that asks for the largest total load, if all must keep the budget."""
+    return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))

@@ -1,0 +1,63 @@
+"""Packing under the *whole* cost: last instances of several modules on one device class become one instance. Ours.
+
+Tenants of an instance run in turn, so a round takes the sum of their durations: each must be able to wait that long for
+its batch, and its latency counts the round in place of its own duration. Modules are packed greedily, dearest device
+first, each onto the first instance that takes it; a plan stays as it is where that would make it late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from framepilot_operator.planning.allocation import Instance, ModuleAllocation, path_latency_ms
+from framepilot_operator.planning.pieces import CLOSE
+from framepilot_operator.planning.workload import Workload
+
+
+def packed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[ModuleAllocation, ...]:
+    """The same plan with fewer instances where last instances can share one."""
+    plan = {module.name: module for module in modules}
+    by_price = sorted(modules, key=lambda module: (-module.instances[-1].configuration.price, module.name))
+    groups: list[list[str]] = []
+    for module in by_price:
+        for group in groups:
+            shared = _shared(workload, plan, [*group, module.name])
+            if shared is not None:
+                plan |= shared
+                group.append(module.name)
+                break
+        else:
+            groups.append([module.name])
+    return tuple(plan[module.name] for module in modules)
+
+
+def _shared(
+    workload: Workload, plan: dict[str, ModuleAllocation], names: Sequence[str]
+) -> dict[str, ModuleAllocation] | None:
+    """The modules with their last instances on one, the first's; None if that cannot be."""
+    lasts = [plan[name].instances[-1] for name in names]
+    device = lasts[0].configuration.device
+    if any(last.configuration.device != device for last in lasts):
+        return None
+    round_ms = sum(last.configuration.latency_ms for last in lasts)
+    busy = sum(last.load / last.configuration.throughput for last in lasts)
+    memory_mb = sum(last.configuration.memory_mb or 0.0 for last in lasts)
+    if busy > 1 + CLOSE or memory_mb > workload.memory_mb.get(device, memory_mb):
+        return None
+    if any(round_ms > 1000.0 * last.configuration.batch / last.load * (1 + CLOSE) for last in lasts):
+        return None
+    changed = {
+        name: _with_last(plan[name], replace(last, host=None if name == names[0] else names[0], shared_ms=round_ms))
+        for name, last in zip(names, lasts, strict=True)
+    }
+    every = plan | changed
+    inputs = {module.name: module.inputs for module in workload.modules}
+    latency_ms = path_latency_ms(inputs, {name: module.latency_ms for name, module in every.items()})
+    return changed if latency_ms <= workload.objective_ms * (1 + CLOSE) else None
+
+
+def _with_last(module: ModuleAllocation, last: Instance) -> ModuleAllocation:
+    instances = (*module.instances[:-1], last)
+    changed = replace(module, instances=instances)
+    return replace(changed, budget_ms=max(module.budget_ms, changed.latency_ms))

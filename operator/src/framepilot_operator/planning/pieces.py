@@ -1,0 +1,217 @@
+"""Functions of a latency budget, as pieces: cost `base + rise / (budget - pole)` from `low` to `high`, constant after.
+
+Each piece is convex and falls, and what a part of a pipeline costs is the least of its pieces. Two parts one after the
+other share a budget: of two pieces the best split has equal slopes, and hyperbolas of equal slopes add up to one
+hyperbola, (sqrt a + sqrt b)^2 / (budget - poles). So the sum of two pieces is at most three pieces, exact. Two parts
+side by side have the same budget: their costs add up; the sum of two hyperbolas is replaced by the one through its ends
+and its middle, which serves to compare, and is settled exactly afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+CLOSE: Final = 1e-12
+"""Relative difference that floating point makes of nothing."""
+
+
+class Piece(NamedTuple):
+    """One convex piece; a point has no rise. `source` says what it is made of: a module's plan, or two pieces'."""
+
+    low: float
+    high: float
+    base: float
+    rise: float
+    pole: float
+    source: object
+
+    def cost(self, budget: float) -> float:
+        """What it costs with a budget of at least `low`."""
+        if not self.rise:
+            return self.base
+        return self.base + self.rise / ((min(self.high, budget)) - self.pole)
+
+    def best(self, slope: float) -> float:
+        """The budget at which cost + slope x budget is least."""
+        if not self.rise:
+            return self.low
+        if slope <= 0:
+            return self.high
+        return min(max(self.pole + math.sqrt(self.rise / slope), self.low), self.high)
+
+    def reduced(self, slope: float) -> float:
+        """The least of cost + slope x budget."""
+        budget = self.best(slope)
+        return self.cost(budget) + slope * budget
+
+
+@dataclass(slots=True)
+class Staircase:
+    """The cheapest known for each latency."""
+
+    latencies: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    def cost(self, latency: float) -> float:
+        """The cheapest that is no slower."""
+        index = bisect_right(self.latencies, latency) - 1
+        return self.costs[index] if index >= 0 else math.inf
+
+    def add(self, latency: float, cost: float) -> None:
+        """Makes a latency known at a cost."""
+        if self.cost(latency) <= cost:
+            return
+        start = bisect_left(self.latencies, latency)
+        end = start
+        while end < len(self.costs) and self.costs[end] >= cost:
+            end += 1
+        self.latencies[start:end] = [latency]
+        self.costs[start:end] = [cost]
+
+
+def series(first: Piece, second: Piece) -> Iterator[Piece]:
+    """Two pieces one after the other."""
+    source = (first.source, second.source)
+    if not first.rise or not second.rise:
+        yield Piece(
+            first.low + second.low,
+            first.high + second.high,
+            first.base + second.base,
+            first.rise + second.rise,
+            # The pole of an arc moves with the point before it; a point's own pole means nothing.
+            (first.pole + second.low) if first.rise else (second.pole + first.low),
+            source,
+        )
+        return
+    (first_high, first_low), (second_high, second_low) = _slopes(first), _slopes(second)
+    steep, gentle = min(first_low, second_low), max(first_high, second_high)
+    if steep <= gentle:
+        # Nowhere equally steep: the steeper one is used up first.
+        left, right = (first, second) if first_high >= second_low else (second, first)
+        yield _moved(left, right.low, right.cost(right.low), source)
+        yield _moved(right, left.high, left.cost(left.high), source)
+        return
+    middle_low = _budget(first, steep), _budget(second, steep)
+    middle_high = _budget(first, gentle), _budget(second, gentle)
+    mover, rest, upto = (first, second, middle_low[0]) if first_low > second_low else (second, first, middle_low[1])
+    if upto > mover.low:
+        yield _moved(mover._replace(high=upto), rest.low, rest.cost(rest.low), source)
+    root = math.sqrt(first.rise) + math.sqrt(second.rise)
+    pole = first.pole + second.pole
+    yield Piece(sum(middle_low), sum(middle_high), first.base + second.base, root * root, pole, source)
+    mover, rest, start = (
+        (first, second, middle_high[0]) if first_high < second_high else (second, first, middle_high[1])
+    )
+    if start < mover.high:
+        yield _moved(mover._replace(low=start), rest.high, rest.cost(rest.high), source)
+
+
+def _slopes(piece: Piece) -> tuple[float, float]:
+    """How steeply it falls at its high end, and at its low end."""
+    return piece.rise / (piece.high - piece.pole) ** 2, piece.rise / (piece.low - piece.pole) ** 2
+
+
+def _budget(piece: Piece, slope: float) -> float:
+    return min(max(piece.pole + math.sqrt(piece.rise / slope), piece.low), piece.high)
+
+
+def _moved(piece: Piece, budget: float, cost: float, source: object) -> Piece:
+    low, high, base, rise, pole, _ = piece
+    return Piece(low + budget, high + budget, base + cost, rise, pole + budget, source)
+
+
+def parallel(first: Piece, second: Piece) -> Iterator[Piece]:
+    """Two pieces side by side."""
+    source = (first.source, second.source)
+    low = max(first.low, second.low)
+    sooner, later = (first, second) if first.high <= second.high else (second, first)
+    if later.high <= low:
+        yield Piece(low, low, first.cost(low) + second.cost(low), 0.0, 0.0, source)
+        return
+    if sooner.high > low and sooner.rise and later.rise:
+        yield _fitted(sooner, later, low, sooner.high, source)
+    start = max(low, sooner.high)
+    if start < later.high:
+        yield Piece(start, later.high, later.base + sooner.cost(start), later.rise, later.pole, source)
+
+
+def _fitted(first: Piece, second: Piece, low: float, high: float, source: object) -> Piece:
+    """The hyperbola through the ends and the middle of a sum of two."""
+    middle = (low + high) / 2
+    start, centre, end = (first.cost(at) + second.cost(at) for at in (low, middle, high))
+    falls = end < centre < start
+    ratio = (start - centre) / (centre - end) if falls else 1.0
+    if ratio <= 1 + 1e-9:
+        return (
+            Piece(low, high, end, 0.0, 0.0, source)._replace(low=high)
+            if not falls
+            else _line(low, high, start, end, source)
+        )
+    pole = (ratio * low - high) / (ratio - 1)
+    rise = (start - centre) / (middle - low) * (low - pole) * (middle - pole)
+    return Piece(low, high, start - rise / (low - pole), rise, pole, source)
+
+
+def _line(low: float, high: float, start: float, end: float, source: object) -> Piece:
+    """A hyperbola that is all but straight."""
+    pole = low - 1e4 * (high - low)
+    rise = (start - end) * (low - pole) * (high - pole) / (high - low)
+    return Piece(low, high, start - rise / (low - pole), rise, pole, source)
+
+
+def envelope(pieces: Iterable[Piece]) -> list[Piece]:
+    """Those pieces that are the cheapest somewhere, by their `low`; arcs only as far as they may be."""
+    listed = sorted(pieces, key=lambda piece: (piece.low, piece.cost(piece.low)))
+    known = Staircase()
+    for piece in listed:
+        known.add(piece.low, piece.cost(piece.low))
+        if piece.high > piece.low:
+            known.add(piece.high, piece.cost(piece.high))
+    kept: list[Piece] = []
+    points: set[float] = set()
+    for piece in listed:
+        if piece.rise and piece.low < piece.high:
+            clipped = _clipped(piece, known)
+            if clipped is not None and not (kept and _same(kept[-1], clipped)):
+                kept.append(clipped)
+        elif known.cost(piece.low) >= piece.base and piece.low not in points:
+            points.add(piece.low)
+            kept.append(piece)
+    return kept
+
+
+def _same(one: Piece, other: Piece) -> bool:
+    return one[:2] == other[:2] and one.rise == other.rise and one.base == other.base
+
+
+def _clipped(piece: Piece, known: Staircase) -> Piece | None:
+    """The part of an arc between the first and the last budget where no known end of a piece is cheaper."""
+    low, high = piece.low, piece.high
+    latencies, costs = known.latencies, known.costs
+    index = bisect_right(latencies, low) - 1
+    while True:
+        cost = costs[index] if index >= 0 else math.inf
+        end = min(latencies[index + 1] if index + 1 < len(latencies) else math.inf, high)
+        if piece.cost(end) < cost or (end >= high and piece.cost(high) <= cost):
+            if piece.cost(low) > cost:
+                low = max(low, min(piece.pole + piece.rise / (cost - piece.base), high))
+            break
+        if end >= high:
+            return None
+        low = end
+        index += 1
+    index = bisect_left(latencies, high) - 1
+    while index >= 0 and latencies[index] > low and piece.cost(high) >= costs[index]:
+        high = latencies[index]
+        index -= 1
+    return piece._replace(low=low, high=high) if low < high else None
+
+
+def cheapest(pieces: Sequence[Piece], budget: float) -> list[Piece]:
+    """Those that fit a budget, cheapest there first."""
+    fitting = [piece for piece in pieces if piece.low <= budget]
+    return sorted(fitting, key=lambda piece: piece.cost(budget))

@@ -1,0 +1,41 @@
+"""A workload's plan as text for a person: a line for each configuration that is used."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from framepilot_operator.planning.allocation import WorkloadPlan
+
+
+def plan_table(plan: WorkloadPlan, runtime_ms: float) -> str:
+    """The plan, or why there is none."""
+    if not plan.feasible or plan.cost is None or plan.latency_ms is None:
+        lines = [f"infeasible: {plan.reason}"]
+        if plan.nearest_feasible is not None:
+            lines.append(f"would do: an objective of {plan.nearest_feasible.objective_ms:g} ms")
+        return "\n".join(lines)
+    rows = [("MODULE", "DEVICE", "BATCH", "INSTANCES", "RATE/S", "LATENCY MS")]
+    for module in plan.modules:
+        for configuration, group in groupby(module.instances, key=lambda each: each.configuration):
+            instances = list(group)
+            load = sum(each.load for each in instances)
+            shown = load / configuration.throughput
+            if plan.cost_model == "whole":
+                shown = sum(each.host is None for each in instances)
+            rows.append(
+                (
+                    module.name,
+                    configuration.device,
+                    str(configuration.batch),
+                    f"{shown:.3g}",
+                    f"{load:.4g}",
+                    f"{module.latency_ms:.4g}",
+                )
+            )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    proof = "the optimum" if plan.gap is not None and plan.gap <= 1e-9 else f"at most {plan.gap or 0:.2%} above it"
+    lines.append(
+        f"{plan.cost:.6g} an hour ({plan.cost_model}), {proof}; {plan.latency_ms:.6g} ms; {runtime_ms:.1f} ms to plan"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""Plans a workload: says whether it can be done at all, searches, and writes the plan down.
+
+A module's least latency is twice its shortest batch duration, which dummies always reach; so a workload is feasible if
+the longest way of these keeps the objective, whatever the rates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from framepilot_operator.planning.allocation import (
+    CostModel,
+    Instance,
+    ModuleAllocation,
+    NearestFeasible,
+    WorkloadPlan,
+    fractional_cost,
+    path_latency_ms,
+    whole_cost,
+)
+from framepilot_operator.planning.curve import Shape
+from framepilot_operator.planning.packing import packed
+from framepilot_operator.planning.pieces import CLOSE
+from framepilot_operator.planning.split import longest_way
+from framepilot_operator.planning.workload import Workload, WorkloadModule
+from framepilot_operator.planning.workload_search import Clock, Search
+
+TIME_S: Final = 2.0
+"""How long a search may take before the best plan so far must do."""
+MOST_INSTANCES: Final = 100_000
+"""Instances of one plan; what needs more is refused."""
+
+
+def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan:
+    """The cheapest plan that is found: the optimum unless `gap` says otherwise."""
+    least_ms = least_latency_ms(workload)
+    if least_ms > workload.objective_ms * (1 + CLOSE):
+        return _infeasible(workload, cost_model, least_ms, clock)
+    if _fewest_instances(workload) > MOST_INSTANCES:
+        reason = f"it takes at least {_fewest_instances(workload):.0f} instances; at most {MOST_INSTANCES} are planned"
+        factor = MOST_INSTANCES / _fewest_instances(workload) / 2
+        return WorkloadPlan(False, cost_model, nearest_feasible=NearestFeasible(least_ms, factor), reason=reason)
+    deadline = clock() + TIME_S
+    search = Search(workload, cost_model, lambda: clock() > deadline)
+    search.solve()
+    best = search.best
+    if best is None:
+        return WorkloadPlan(False, cost_model, complete=False, reason="no plan was found in the time there is")
+    modules = tuple(
+        allocation(module, piece.source, budget_ms)
+        for module, piece, budget_ms in zip(workload.modules, best.pieces, best.budgets_ms, strict=True)
+        if isinstance(piece.source, Shape)
+    )
+    bound = search.bound
+    if cost_model == "whole":
+        modules = packed(workload, modules)
+    instances = [instance for module in modules for instance in module.instances]
+    cost = fractional_cost(instances) if cost_model == "fractional" else whole_cost(instances)
+    bound = min(bound, cost)
+    inputs = {module.name: module.inputs for module in workload.modules}
+    return WorkloadPlan(
+        feasible=True,
+        cost_model=cost_model,
+        cost=cost,
+        latency_ms=path_latency_ms(inputs, {module.name: module.latency_ms for module in modules}),
+        modules=modules,
+        bound=bound,
+        gap=cost / bound - 1,
+        complete=search.complete,
+        reason=None if search.complete else "a limit ended the search: the plan holds, and it is the cheapest found",
+    )
+
+
+def _infeasible(workload: Workload, cost_model: CostModel, least_ms: float, clock: Clock) -> WorkloadPlan:
+    """Why, and what would do. Rates do not matter: even a single request is too late."""
+    eased = plan_workload(replace(workload, objective_ms=least_ms * (1 + 1e-9)), cost_model, clock)
+    devices = sum(instance.host is None for module in eased.modules for instance in module.instances)
+    reason = (
+        f"the objective of {workload.objective_ms:g} ms is too short: the longest way takes {least_ms:g} ms with the "
+        "fastest configuration of each module, at any rate and with any number of devices"
+    )
+    nearest = NearestFeasible(least_ms, None, devices or None)
+    return WorkloadPlan(False, cost_model, nearest_feasible=nearest, reason=reason)
+
+
+def _fewest_instances(workload: Workload) -> float:
+    return sum(module.rate / max(each.throughput for each in module.configurations) for module in workload.modules)
+
+
+def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> ModuleAllocation:
+    """The instances of a module whose plan has a shape, with a budget."""
+    saturated = [(module.configurations[rank], count) for rank, count in shape.saturated]
+    total, before = module.rate, 0.0
+    instances: list[Instance] = []
+    for configuration, count in saturated:
+        instances += [Instance(configuration, configuration.throughput)] * count
+        at = before + (count - 1) * configuration.throughput
+        total = max(total, at + 1000.0 * configuration.batch / (budget_ms - configuration.latency_ms))
+        before += count * configuration.throughput
+    last = module.configurations[shape.last]
+    total = max(total, before + 1000.0 * last.batch / (budget_ms - last.latency_ms))
+    load = min(total - before, last.throughput)
+    if load > CLOSE * last.throughput or not instances:
+        instances.append(Instance(last, load))
+    return ModuleAllocation(module.name, module.rate, budget_ms, tuple(instances))
+
+
+def least_latency_ms(workload: Workload) -> float:
+    """The shortest objective that can be held: the longest way of twice each module's shortest batch duration."""
+    numbers = {module.name: index for index, module in enumerate(workload.modules)}
+    inputs = [tuple(numbers[each] for each in module.inputs) for module in workload.modules]
+    return longest_way(inputs, [2 * min(c.latency_ms for c in module.configurations) for module in workload.modules])[0]
