@@ -7,12 +7,36 @@ first, each onto the first instance that takes it; a plan stays as it is where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, path_latency_ms
 from framepilot_operator.planning.pieces import CLOSE
 from framepilot_operator.planning.workload import Workload
+
+HALVINGS: Final = 40
+
+
+def relaxed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[ModuleAllocation, ...]:
+    """The same instances with as few dummies as the objective allows: what is left over goes to the modules in turn.
+
+    Dummies are paid for with their instance, so a search does not spare them; a tenant has room only without them.
+    """
+    plan = {module.name: module for module in modules}
+    for module in modules:
+        *saturated, last = module.instances
+        least = max(module.rate - sum(each.load for each in saturated), last.load * CLOSE)
+        changed = _with_last(module, replace(last, load=least))
+        low, high = least, last.load
+        if not _holds(workload, plan | {module.name: changed}):
+            for _ in range(HALVINGS):
+                middle = (low + high) / 2
+                changed = _with_last(module, replace(last, load=middle))
+                low, high = (low, middle) if _holds(workload, plan | {module.name: changed}) else (middle, high)
+            changed = _with_last(module, replace(last, load=high))
+        plan[module.name] = changed
+    return tuple(plan.values())
 
 
 def packed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[ModuleAllocation, ...]:
@@ -51,13 +75,16 @@ def _shared(
         name: _with_last(plan[name], replace(last, host=None if name == names[0] else names[0], shared_ms=round_ms))
         for name, last in zip(names, lasts, strict=True)
     }
-    every = plan | changed
+    return changed if _holds(workload, plan | changed) else None
+
+
+def _holds(workload: Workload, plan: Mapping[str, ModuleAllocation]) -> bool:
     inputs = {module.name: module.inputs for module in workload.modules}
-    latency_ms = path_latency_ms(inputs, {name: module.latency_ms for name, module in every.items()})
-    return changed if latency_ms <= workload.objective_ms * (1 + CLOSE) else None
+    latency_ms = path_latency_ms(inputs, {name: module.latency_ms for name, module in plan.items()})
+    return latency_ms <= workload.objective_ms * (1 + CLOSE)
 
 
 def _with_last(module: ModuleAllocation, last: Instance) -> ModuleAllocation:
     instances = (*module.instances[:-1], last)
     changed = replace(module, instances=instances)
-    return replace(changed, budget_ms=max(module.budget_ms, changed.latency_ms))
+    return replace(changed, budget_ms=changed.latency_ms)

@@ -6,7 +6,6 @@ A document is one workload or a list. Numbers lie within `SMALLEST` and `LARGEST
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final, NoReturn
@@ -232,9 +231,9 @@ def _number(fields: Mapping[str, object], name: str, place: str, least: float = 
         _refuse(_at(place, name), "is missing; give a number")
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(_at(place, name), f"it must be a number, not {value!r:.40}")
-    if math.isnan(value) or not least <= value <= LARGEST:
-        shown = f"{value:g}" if isinstance(value, float) else f"a number of {len(str(abs(value)))} digits"
-        _refuse(_at(place, name), f"it must be a number from {least:g} to {LARGEST:g}, not {shown}")
+    # Also refuses NaN, which is no more and no less than anything.
+    if not least <= value <= LARGEST:
+        _refuse(_at(place, name), f"it must be a number from {least:g} to {LARGEST:g}, not {value!r:.40}")
     return float(value)
 
 

@@ -20,7 +20,7 @@ from framepilot_operator.planning.allocation import (
     whole_cost,
 )
 from framepilot_operator.planning.curve import Shape
-from framepilot_operator.planning.packing import packed
+from framepilot_operator.planning.packing import packed, relaxed
 from framepilot_operator.planning.pieces import CLOSE
 from framepilot_operator.planning.split import longest_way
 from framepilot_operator.planning.workload import Workload, WorkloadModule
@@ -54,7 +54,8 @@ def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> Wo
     )
     bound = search.bound
     if cost_model == "whole":
-        modules = packed(workload, modules)
+        modules = packed(workload, relaxed(workload, modules))
+        bound = _whole_bound(workload, search, clock)
     instances = [instance for module in modules for instance in module.instances]
     cost = fractional_cost(instances) if cost_model == "fractional" else whole_cost(instances)
     bound = min(bound, cost)
@@ -82,6 +83,18 @@ def _infeasible(workload: Workload, cost_model: CostModel, least_ms: float, cloc
     )
     nearest = NearestFeasible(least_ms, None, devices or None)
     return WorkloadPlan(False, cost_model, nearest_feasible=nearest, reason=reason)
+
+
+def _whole_bound(workload: Workload, search: Search, clock: Clock) -> float:
+    """What no plan of whole instances can be cheaper than.
+
+    A shared instance costs no less than the shares of its tenants, so the fractional optimum is a bound; without
+    anything to share with the search's own bound holds as well.
+    """
+    deadline = clock() + TIME_S
+    fractional = Search(workload, "fractional", lambda: clock() > deadline)
+    fractional.solve()
+    return max(fractional.bound, search.bound) if len(workload.modules) == 1 else fractional.bound
 
 
 def _fewest_instances(workload: Workload) -> float:

@@ -1,0 +1,55 @@
+"""A module's cost as a function of its budget: what trying everything finds, at any budget."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framepilot_operator.planning.curve import ModuleSearch
+from framepilot_operator.planning.workload import Configuration, WorkloadModule, ranked
+from support.exhaustive import module_cost
+
+
+def module(seed: int) -> WorkloadModule:
+    rng = random.Random(seed)
+    configurations: list[Configuration] = []
+    for device in range(rng.randint(1, 2)):
+        price, slope, start = rng.uniform(0.2, 3.0), rng.uniform(0.5, 10.0), rng.uniform(1.0, 40.0)
+        configurations += [Configuration(f"d{device}", price, batch, slope * batch + start) for batch in (1, 2, 4)[:3]]
+    rate = rng.uniform(0.05, 2.0) * rng.choice(configurations).throughput
+    return WorkloadModule("m", (), rate, ranked(configurations))
+
+
+def shortest(one: WorkloadModule) -> float:
+    return 2 * min(each.latency_ms for each in one.configurations)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(1.0, 4.0))
+def test_its_cost_at_a_budget_is_what_trying_everything_finds(seed: int, looseness: float) -> None:
+    one = module(seed)
+    pieces = ModuleSearch(one, 4 * shortest(one)).within(0.0, math.inf)
+    budget = looseness * shortest(one)
+    found = min(piece.cost(budget) for piece in pieces if piece.low <= budget * (1 + 1e-12))
+    assert found == pytest.approx(module_cost(one, budget * (1 + 1e-12)), rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 0.2))
+def test_the_best_plan_at_a_worth_of_time_is_the_best_of_all_pieces(seed: int, worth: float) -> None:
+    one = module(seed)
+    everything = ModuleSearch(one, 4 * shortest(one)).within(0.0, math.inf)
+    priced = ModuleSearch(one, 4 * shortest(one)).price(worth)
+    assert priced.reduced(worth) == pytest.approx(min(piece.reduced(worth) for piece in everything), rel=1e-9)
+
+
+def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> None:
+    one = WorkloadModule("m", (), 1.0, (Configuration("t4", 1.0, 8, 20.0),))
+    (piece,) = ModuleSearch(one, 100.0).within(0.0, math.inf)
+    assert piece.low == pytest.approx(40.0)
+    assert piece.cost(40.0) == pytest.approx(1.0)
+    assert piece.cost(100.0) == pytest.approx(1000.0 * 8 / 80.0 / 400.0)

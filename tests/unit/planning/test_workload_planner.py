@@ -1,0 +1,96 @@
+"""Plans of workloads: they hold, they are the optimum where they say so, and what is unclear is said."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.planning.plan_document import plan_document
+from framepilot_operator.planning.workload_file import read_workload
+from framepilot_operator.planning.workload_planner import plan_workload
+from support.plan_checker import problems
+from support.workloads import GRAPHS, workload
+
+
+def planned(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
+    return plan_workload(read_workload(document), cost_model, lambda: 0.0)
+
+
+def checked(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
+    plan = planned(document, cost_model)
+    assert plan.feasible, plan.reason
+    assert problems(document, json.loads(json.dumps(plan_document(plan, 0.0)))) == []
+    return plan
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(GRAPHS), st.integers(1, 6), st.sampled_from(["fractional", "whole"]))
+def test_every_plan_passes_the_checker(seed: int, graph: str, modules: int, cost_model: CostModel) -> None:
+    plan = checked(workload(seed, graph, modules), cost_model)
+    assert plan.bound is not None
+    assert plan.cost is not None
+    assert plan.bound <= plan.cost * (1 + 1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.floats(1.0, 3.0))
+def test_a_longer_objective_never_costs_more(seed: int, modules: int, factor: float) -> None:
+    document = workload(seed, modules=modules)
+    eased = document | {"objective_ms": float(str(document["objective_ms"])) * factor}
+    tight, loose = planned(document), planned(eased)
+    if tight.complete and loose.complete:
+        assert loose.cost is not None
+        assert tight.cost is not None
+        assert loose.cost <= tight.cost * (1 + 1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(GRAPHS), st.integers(1, 5))
+def test_the_order_in_which_a_workload_is_written_changes_nothing(seed: int, graph: str, modules: int) -> None:
+    document: dict[str, Any] = workload(seed, graph, modules)
+    rng = random.Random(seed)
+    listed = [
+        each | {"configurations": rng.sample(each["configurations"], len(each["configurations"]))}
+        for each in document["modules"]
+    ]
+    shuffled = document | {"modules": rng.sample(listed, len(listed))}
+    first, second = planned(document), planned(shuffled)
+    if first.complete and second.complete:
+        assert first.cost == pytest.approx(second.cost, rel=1e-6)
+
+
+def test_an_objective_that_nothing_holds_is_refused_with_what_would_do() -> None:
+    document: dict[str, Any] = workload(3, "chain", 3)
+    plan = planned(document | {"objective_ms": 0.5})
+    assert not plan.feasible
+    assert plan.nearest_feasible is not None
+    assert plan.nearest_feasible.devices
+    assert "too short" in str(plan.reason)
+    eased = checked(document | {"objective_ms": plan.nearest_feasible.objective_ms * (1 + 1e-9)})
+    assert eased.cost is not None
+
+
+def test_a_plan_of_more_instances_than_anyone_has_is_refused_at_once() -> None:
+    slow = {"device": "t4", "price": 1.0, "batch": 1, "latency_ms": 1e6}
+    module = {"name": "a", "rate": 1e9, "configurations": [slow]}
+    plan = planned({"objective_ms": 1e9, "modules": [module]})
+    assert not plan.feasible
+    assert "instances" in str(plan.reason)
+
+
+def test_small_modules_on_one_device_class_share_an_instance() -> None:
+    def configuration(memory_mb: float) -> dict[str, Any]:
+        return {"device": "t4", "price": 1.0, "batch": 4, "latency_ms": 10.0, "memory_mb": memory_mb}
+
+    def document(memory_mb: float) -> dict[str, Any]:
+        modules = [{"name": name, "rate": 20.0, "configurations": [configuration(memory_mb)]} for name in "abc"]
+        return {"objective_ms": 400.0, "modules": modules, "devices": [{"device": "t4", "memory_mb": 1000.0}]}
+
+    assert checked(document(300.0), "whole").cost == 1.0
+    assert checked(document(500.0), "whole").cost == 2.0
