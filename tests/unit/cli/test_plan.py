@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from framepilot_operator.cli import build
+from support.workloads import workload
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(build(()), ["plan", "--workload", *map(str, arguments)])
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(document: object):
+        path = tmp_path / "w.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    return written
+
+
+def test_one_workload_gives_one_plan_and_a_list_gives_a_list(file):
+    one = json.loads(run(file(workload(1)), "-o", "json").stdout)
+    (listed,) = json.loads(run(file([workload(1)]), "-o", "json").stdout)
+    assert one["feasible"]
+    assert one["runtime_ms"] > 0
+    assert listed["cost"] == one["cost"]
+
+
+def test_a_table_names_every_module_and_what_it_costs(file):
+    answer = run(file(workload(1, "chain", 3)))
+    assert answer.exit_code == 0
+    assert [line.split()[0] for line in answer.stdout.splitlines()][0] == "MODULE"
+    assert {"m0", "m1", "m2"} <= {line.split()[0] for line in answer.stdout.splitlines()}
+    assert "an hour (fractional)" in answer.stdout
+
+
+def test_an_infeasible_workload_is_a_plan_that_says_so(file):
+    answer = run(file(workload(1) | {"objective_ms": 0.001}), "-o", "json")
+    assert answer.exit_code == 0
+    plan = json.loads(answer.stdout)
+    assert plan["feasible"] is False
+    assert plan["nearest_feasible"]["objective_ms"] > 0.001
+
+
+def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_place(file, tmp_path):
+    path = file(workload(1) | {"objective_ms": 0})
+    answer = run(path)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith(f"{path}: objective_ms: ")
+    assert run(tmp_path / "none.json").exit_code == 1
+
+
+def test_an_unknown_solver_is_refused_with_those_that_there_are(file):
+    answer = run(file(workload(1)), "--solver", "magic")
+    assert answer.exit_code == 2
+    assert "framepilot" in answer.stderr
