@@ -34,7 +34,7 @@ def test_one_workload_gives_one_plan_and_a_list_gives_a_list(file):
 def test_a_table_names_every_module_and_what_it_costs(file):
     answer = run(file(workload(1, "chain", 3)))
     assert answer.exit_code == 0
-    assert [line.split()[0] for line in answer.stdout.splitlines()][0] == "MODULE"
+    assert next(line.split()[0] for line in answer.stdout.splitlines()) == "MODULE"
     assert {"m0", "m1", "m2"} <= {line.split()[0] for line in answer.stdout.splitlines()}
     assert "an hour (fractional)" in answer.stdout
 
