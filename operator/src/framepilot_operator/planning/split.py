@@ -17,7 +17,8 @@ from framepilot_operator.planning.series_parallel import Program
 
 MOST_PIECES: Final = 400
 """Pieces of one part; with more, those that promise most are kept, and the result is not proved."""
-SWEEPS: Final = 200
+SWEEPS: Final = 100
+STEPS: Final = 100
 
 
 class Leaf(NamedTuple):
@@ -135,32 +136,39 @@ def _balance(ways: Sequence[_Way], pieces: Sequence[Piece], budgets: list[float]
             before = way.worth
             way.worth = _worth(way, pieces, others)
             moved = max(moved, abs(way.worth - before) / max(way.worth, before, 1e-300))
-        if moved < 1e-13:
+        if moved < 1e-9:
             break
     for index in {index for way in ways for index in way.modules}:
         budgets[index] = pieces[index].best(sum(way.worth for way in ways if index in way.modules))
 
 
 def _worth(way: _Way, pieces: Sequence[Piece], others: dict[int, float]) -> float:
-    """The least worth of a millisecond at which the modules of a way keep its room."""
-
-    def needed(worth: float) -> float:
-        return sum(pieces[index].best(worth + others[index]) for index in way.modules)
-
-    if needed(0.0) <= way.room_ms:
+    """The least worth of a millisecond at which the modules of a way keep its room: Newton's method in a bracket."""
+    arcs = [(pieces[index], others[index]) for index in way.modules]
+    room = way.room_ms
+    if sum(piece.best(other) for piece, other in arcs) <= room:
         return 0.0
-    high = max(pieces[index].rise / (pieces[index].low - pieces[index].pole) ** 2 for index in way.modules)
-    low = high * 1e-12
-    if needed(low) <= way.room_ms:
-        return low
-    for _ in range(100):
-        middle = math.sqrt(low * high)
-        if needed(middle) <= way.room_ms:
-            high = middle
-        else:
-            low = middle
-        if high <= low * (1 + 1e-15):
-            break
+    high = max(piece.rise / (piece.low - piece.pole) ** 2 for piece, _ in arcs)
+    low = high * 1e-15
+    worth = math.sqrt(low * high)
+    for _ in range(STEPS):
+        needed = falls = 0.0
+        for (piece_low, piece_high, _, rise, pole, _), other in arcs:
+            reach = math.sqrt(rise / (worth + other))
+            budget = pole + reach
+            if budget >= piece_high:
+                needed += piece_high
+            elif budget <= piece_low:
+                needed += piece_low
+            else:
+                needed += budget
+                falls += 0.5 * reach / (worth + other)
+        over = needed - room
+        if -1e-13 * room <= over <= 0 or high <= low * (1 + 1e-14):
+            return worth
+        low, high = (worth, high) if over > 0 else (low, worth)
+        guess = worth + over / falls if falls else 0.0
+        worth = guess if low < guess < high else math.sqrt(low * high)
     return high
 
 
