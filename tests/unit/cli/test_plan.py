@@ -59,3 +59,12 @@ def test_an_unknown_solver_is_refused_with_those_that_there_are(file):
     answer = run(file(workload(1)), "--solver", "magic")
     assert answer.exit_code == 2
     assert "framepilot" in answer.stderr
+
+
+def test_a_simulated_plan_says_what_was_found(file):
+    one = json.loads(run(file(workload(1, "chain", 2)), "--simulate", "-o", "json").stdout)
+    assert one["feasible"]
+    assert one["simulated"]["attainment"] >= 0.99
+    assert one["simulated"]["p99_ms"] > 0
+    assert [each["name"] for each in one["simulated"]["modules"]] == ["m0", "m1"]
+    assert "simulated: p99" in run(file(workload(1, "chain", 2)), "--simulate").stdout

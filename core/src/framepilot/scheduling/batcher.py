@@ -31,7 +31,7 @@ class Waiting:
 class BatchPolicy:
     """What may be run: batch sizes, ascending, the last is the cap; and the longest wait for a full batch, seconds."""
 
-    sizes: tuple[int, ...]
+    sizes: Sequence[int]
     max_wait: float
 
 

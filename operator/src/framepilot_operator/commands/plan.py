@@ -13,6 +13,8 @@ import typer
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
 from framepilot_operator.planning.plan_document import Document, plan_document
 from framepilot_operator.planning.plan_table import plan_table
+from framepilot_operator.planning.simulation.outcome import Outcome
+from framepilot_operator.planning.simulation.verify import Load, verified
 from framepilot_operator.planning.solvers import SOLVERS
 from framepilot_operator.planning.workload_file import WorkloadError, parse_workloads
 
@@ -37,6 +39,9 @@ def plan(
         Cost.FRACTIONAL
     ),
     solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = "framepilot",
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulate each plan; plan again with a margin what does not hold.")
+    ] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="As JSON, or as a table.")] = Output.TABLE,
 ) -> None:
     """Plan workloads: the cheapest instances that keep the latency objective."""
@@ -48,11 +53,16 @@ def plan(
         typer.echo(f"{workload}: {error}", err=True)
         raise typer.Exit(1) from error
     model: CostModel = "whole" if cost is Cost.WHOLE else "fractional"
-    plans: list[tuple[WorkloadPlan, float]] = []
+    solve = SOLVERS[solver]
+    plans: list[tuple[WorkloadPlan, float, Outcome | None]] = []
     for each in workloads:
         start = time.perf_counter()
-        made = SOLVERS[solver](each, model, time.perf_counter)
-        plans.append((made, (time.perf_counter() - start) * 1000.0))
+        if simulate:
+            verdict = verified(each, lambda tried: solve(tried, model, time.perf_counter), Load())
+            made, outcome = verdict.plan, verdict.outcome
+        else:
+            made, outcome = solve(each, model, time.perf_counter), None
+        plans.append((made, (time.perf_counter() - start) * 1000.0, outcome))
     if output is Output.TABLE:
         typer.echo("\n\n".join(plan_table(*each) for each in plans))
         return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
 from framepilot_operator.planning.allocation import CostModel, Instance, ModuleAllocation, WorkloadPlan
+from framepilot_operator.planning.simulation.outcome import Latencies, Outcome
 
 Document = dict[str, object]
 
 
-def plan_document(plan: WorkloadPlan, runtime_ms: float) -> Document:
-    """The whole plan, for `json.dumps`."""
+def plan_document(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None) -> Document:
+    """The whole plan, for `json.dumps`; `outcome` is what its simulation found."""
     nearest = plan.nearest_feasible
     return {
         "feasible": plan.feasible,
@@ -23,11 +25,32 @@ def plan_document(plan: WorkloadPlan, runtime_ms: float) -> Document:
         "nearest_feasible": None
         if nearest is None
         else {"objective_ms": nearest.objective_ms, "rate_factor": nearest.rate_factor, "devices": nearest.devices},
-        "simulated": None,
+        "simulated": None if outcome is None else _simulated(outcome),
         "bound": plan.bound,
         "gap": plan.gap,
         "complete": plan.complete,
         "reason": plan.reason,
+    }
+
+
+def _simulated(outcome: Outcome) -> Document:
+    """From end to end, and for each module; what is infinite in a run that was broken off is null."""
+    return {
+        **_latencies(outcome.end_to_end),
+        "complete": outcome.complete,
+        "modules": [
+            {"name": each.name, **_latencies(each.latencies), "dummy_rate": each.dummy_rate} for each in outcome.modules
+        ],
+    }
+
+
+def _latencies(latencies: Latencies) -> Document:
+    p50_ms, p99_ms = (value if math.isfinite(value) else None for value in (latencies.p50_ms, latencies.p99_ms))
+    return {
+        "p50_ms": p50_ms,
+        "p99_ms": p99_ms,
+        "predicted_ms": latencies.predicted_ms,
+        "attainment": latencies.attainment,
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 
 from framepilot_operator.planning.allocation import WorkloadPlan
+from framepilot_operator.planning.simulation.outcome import Outcome
 
 
-def plan_table(plan: WorkloadPlan, runtime_ms: float) -> str:
-    """The plan, or why there is none."""
+def plan_table(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None) -> str:
+    """The plan, or why there is none; `outcome` is what its simulation found."""
     if not plan.feasible or plan.cost is None or plan.latency_ms is None:
         lines = [f"infeasible: {plan.reason}"]
         if plan.nearest_feasible is not None:
@@ -38,4 +39,9 @@ def plan_table(plan: WorkloadPlan, runtime_ms: float) -> str:
     lines.append(
         f"{plan.cost:.6g} an hour ({plan.cost_model}), {proof}; {plan.latency_ms:.6g} ms; {runtime_ms:.1f} ms to plan"
     )
+    if outcome is not None:
+        found = outcome.end_to_end
+        lines.append(f"simulated: p99 {found.p99_ms:.6g} ms, {found.attainment:.2%} within the objective")
+    if plan.reason is not None:
+        lines.append(plan.reason)
     return "\n".join(lines)
