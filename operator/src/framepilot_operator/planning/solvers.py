@@ -9,10 +9,22 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.planning.baselines.clipper import clipper
+from framepilot_operator.planning.baselines.harpagon import harpagon
+from framepilot_operator.planning.baselines.inferline import inferline
+from framepilot_operator.planning.baselines.nexus import nexus
+from framepilot_operator.planning.baselines.scrooge import scrooge
 from framepilot_operator.planning.workload import Workload
 from framepilot_operator.planning.workload_planner import plan_workload
 
 Clock = Callable[[], float]
 Solver = Callable[[Workload, CostModel, Clock], WorkloadPlan]
 
-SOLVERS: Final[Mapping[str, Solver]] = {"framepilot": plan_workload}
+SOLVERS: Final[Mapping[str, Solver]] = {
+    "framepilot": plan_workload,
+    "harpagon": harpagon,
+    "nexus": nexus,
+    "scrooge": scrooge,
+    "inferline": inferline,
+    "clipper": clipper,
+}
