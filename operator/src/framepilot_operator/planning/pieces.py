@@ -240,7 +240,12 @@ class _Envelope:
 
 def _runs(member: Piece, piece: Piece, start: float, end: float) -> list[tuple[float, Piece]]:
     """Which of two is the cheaper, and from where, between two budgets; a tie is the member's."""
-    least = CLOSE * abs(member.base) + CLOSE * abs(member.cost(start))
+    dearest, cheapest_there = member.cost(start), member.cost(end)
+    least = CLOSE * (abs(member.base) + dearest)
+    if piece.cost(end) >= dearest - least:
+        return [(start, member)]
+    if piece.cost(start) < cheapest_there - least:
+        return [(start, piece)]
 
     def better(budget: float) -> bool:
         return piece.cost(budget) < member.cost(budget) - least

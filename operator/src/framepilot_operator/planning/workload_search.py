@@ -105,7 +105,7 @@ class Search:
             budget = budgets[index] * min(1.0, self.objective_ms / ways[index])
             fitting = cheapest(search.pieces, budget * (1 + CLOSE))
             chosen.append(fitting[0] if fitting else min(search.pieces, key=lambda piece: piece.low))
-        self._keep(settle(self.inputs, chosen, self.objective_ms))
+        self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()))
 
     def _near(self, pieces: Sequence[Piece], index: int, worth: Multipliers) -> list[Piece]:
         slope, limit = worth.worth[index], self.least[index] + self._spare()
@@ -116,18 +116,19 @@ class Search:
         if not all(pieces):
             return False
         if self.program is not None:
-            whole = combined(self.program, pieces, worth.worth, self.least, self._spare())
+            whole = combined(self.program, pieces, worth.worth, self.least, self._spare(), self.out_of_time)
             tried = cheapest(whole.pieces, self.objective_ms * (1 + CLOSE))[:CANDIDATES]
             for piece in tried:
                 found = leaves(piece)
-                self._keep(settle(self.inputs, [found[index] for index in range(len(pieces))], self.objective_ms))
+                chosen = [found[index] for index in range(len(pieces))]
+                self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()))
             return whole.complete
         self._exchange(pieces)
         regrets = [
             sorted(((piece.reduced(slope) - least, piece) for piece in each), key=itemgetter(0))
             for each, slope, least in zip(pieces, worth.worth, self.least, strict=False)
         ]
-        choice = Choice(self.inputs, regrets, self.objective_ms, self.bound, self.best)
+        choice = Choice(self.inputs, regrets, self.objective_ms, self.bound, self.best, self.out_of_time)
         exhaustive = choice.run()
         self.best = choice.best
         return exhaustive
@@ -141,16 +142,18 @@ class Search:
                 for piece in each:
                     if piece != best.pieces[index]:
                         chosen = (*best.pieces[:index], piece, *best.pieces[index + 1 :])
-                        split = settle(self.inputs, chosen, self.objective_ms)
-                        if split is not None and split.cost < best.cost * (1 - PROVED):
-                            best = split
-            if best is before:
+                        below = best.cost * (1 - PROVED)
+                        best = settle(self.inputs, chosen, self.objective_ms, below) or best
+            if best is before or self.out_of_time():
                 self._keep(best)
                 return
 
     def _keep(self, split: Split | None) -> None:
-        if split is not None and (self.best is None or split.cost < self.best.cost):
+        if split is not None and split.cost < self._cheapest():
             self.best = split
+
+    def _cheapest(self) -> float:
+        return math.inf if self.best is None else self.best.cost
 
     def _spare(self) -> float:
         if self.best is None:
