@@ -108,7 +108,7 @@ def leaves(piece: Piece) -> dict[int, Piece]:
 def settle(
     inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_ms: float, below: float = math.inf
 ) -> Split | None:
-    """The cheapest budgets with a piece given for each module; None if that is too slow, or not cheaper than `below`."""
+    """The cheapest budgets with a piece given for each module; None if too slow, or not cheaper than `below`."""
     longest, _ = longest_way(inputs, [piece.low for piece in pieces])
     if longest > objective_ms * (1 + CLOSE):
         return None
