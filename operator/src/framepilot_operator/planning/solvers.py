@@ -6,13 +6,18 @@ A solver takes a workload, the cost model, and a clock in seconds by which it ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.planning.optimum_planner import plan_optimum
 from framepilot_operator.planning.workload import Workload
 from framepilot_operator.planning.workload_planner import plan_workload
 
 Clock = Callable[[], float]
 Solver = Callable[[Workload, CostModel, Clock], WorkloadPlan]
 
-SOLVERS: Final[Mapping[str, Solver]] = {"framepilot": plan_workload}
+# SciPy comes with the extra `optimum` of the distribution.
+_REFERENCE: Final[Mapping[str, Solver]] = {"optimum": plan_optimum} if find_spec("scipy") else {}
+
+SOLVERS: Final[Mapping[str, Solver]] = {"framepilot": plan_workload, **_REFERENCE}
