@@ -12,7 +12,7 @@ from framepilot_operator.planning.workload_planner import plan_workload
 from support.workloads import GRAPHS, workload
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(GRAPHS), st.integers(1, 4))
 def test_a_plan_that_is_complete_costs_what_the_optimum_costs(seed: int, graph: str, modules: int) -> None:
     one = read_workload(workload(seed, graph, modules))
