@@ -19,7 +19,9 @@ from framepilot_operator.planning.split import Split, settle
 
 TANGENTS: Final = (0.0, 0.1, 0.4, 1.0)
 ROUNDS: Final = 12
-PROVED: Final = 2e-7
+CLOSE_ENOUGH: Final = 1e-7
+"""No more tangents are added when the plan is this close to the bound."""
+PROVED: Final = 1e-6
 """A plan this close to the bound is the optimum: HiGHS keeps its constraints to about as much."""
 
 
@@ -63,14 +65,16 @@ def reference(
         split = settle(inputs, chosen, objective_ms)
         if split is not None and (best is None or split.cost < best.cost):
             best = split
-        if best is not None and best.cost <= bound * (1 + PROVED):
-            return Reference(best, min(bound, best.cost), proved=True)
+        if best is not None and best.cost <= bound * (1 + CLOSE_ENOUGH):
+            break
         for index, (which, budget) in enumerate(zip(solved.chosen, solved.budgets, strict=True)):
             programme.touch(index, which, budget)
         if split is not None:
             for index, (which, budget) in enumerate(zip(solved.chosen, split.budgets_ms, strict=True)):
                 programme.touch(index, which, budget)
-    return Reference(best, bound, proved=False)
+    if best is None:
+        return Reference(None, bound, proved=False)
+    return Reference(best, min(bound, best.cost), proved=best.cost <= bound * (1 + PROVED))
 
 
 @dataclass(frozen=True, slots=True)
