@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
 test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples test bench demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+samples test bench bench-planner demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -88,6 +88,10 @@ lint: setup ## Check style, types, the import rules, the generated CRDs and the 
 bench: setup samples ## Run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-planner
+bench-planner: setup ## Compare the planner of workloads with the optimum and write docs/planner.md (ARGS="--workloads 100")
+	$(BIN)/python -m benchmarks.planner $(ARGS)
+
 .PHONY: crds
 crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
 	$(BIN)/python crds/generate.py
@@ -100,7 +104,7 @@ samples: setup ## Fetch and build the sample models and videos into the cache
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) requirements/dev.in $(PYPROJECTS) --extra onnx -o requirements/dev.txt
+	$(COMPILE) requirements/dev.in $(PYPROJECTS) --extra onnx --extra optimum -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt core/pyproject.toml operator/pyproject.toml -o requirements/operator.txt
 	$(COMPILE) -c requirements/dev.txt core/pyproject.toml inference-app/pyproject.toml -o requirements/inference-app.txt
 

@@ -13,6 +13,7 @@ import cv2
 import torch
 
 from benchmarks import live_change, throughput
+from benchmarks.machine import processor
 from framepilot_app.app import cores
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -46,14 +47,7 @@ def main() -> int:
 
 def _machine() -> str:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}"
-    return f"Machine: {_processor()}, {cores()} cores; {versions}; {datetime.now(UTC):%Y-%m-%d}."
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+    return f"Machine: {processor()}, {cores()} cores; {versions}; {datetime.now(UTC):%Y-%m-%d}."
 
 
 if __name__ == "__main__":

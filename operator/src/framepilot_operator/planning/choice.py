@@ -8,7 +8,7 @@ remains is settled exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,7 @@ class Choice:
     objective_ms: float
     bound: float
     best: Split | None
+    out_of_time: Callable[[], bool]
     visits: int = 0
     settled: int = 0
     _chosen: list[Piece] = field(default_factory=list)
@@ -43,19 +44,21 @@ class Choice:
         self._visit(0.0)
         return self._going()
 
+    def _known(self) -> float:
+        return self.best.cost if self.best else math.inf
+
     def _going(self) -> bool:
-        return self.visits < MOST_VISITS and self.settled < MOST_SETTLED
+        return self.visits < MOST_VISITS and self.settled < MOST_SETTLED and not self.out_of_time()
 
     def _visit(self, regret: float) -> None:
         index = len(self._chosen)
         if index == len(self.regrets):
             self.settled += 1
-            split = settle(self.inputs, self._chosen, self.objective_ms)
-            if split is not None and (self.best is None or split.cost < self.best.cost):
-                self.best = split
+            split = settle(self.inputs, self._chosen, self.objective_ms, self._known())
+            self.best = split or self.best
             return
         for more, piece in self.regrets[index]:
-            if self.bound + regret + more >= (self.best.cost if self.best else math.inf) or not self._going():
+            if self.bound + regret + more >= self._known() or not self._going():
                 return
             self.visits += 1
             self._chosen.append(piece)

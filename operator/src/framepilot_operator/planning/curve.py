@@ -23,7 +23,7 @@ from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelop
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 20_000
+MOST_VISITS: Final = 10_000
 """Beginnings that are looked at for one module, before what was found must do."""
 
 
@@ -123,14 +123,14 @@ class ModuleSearch:
         With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
         used by then runs all that is left at best.
         """
-        known, end = self._known.cost, self._longest_ms * 2
+        known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
         for at in range(index, len(self._ranks)):
             start = self._durations[at] * (1 + self._throughputs[at] / room)
             if start < end:
                 start = max(start, soonest)
                 bound = begun + self._units[at] * left
                 if bound < known(start) and bound + self._slope * start <= self._limit:
-                    return start <= self._longest_ms
+                    return True
                 if start <= soonest:
                     return False
                 end = start

@@ -28,16 +28,13 @@ class Multipliers:
 
     worth: tuple[float, ...]
     budgets_ms: tuple[float, ...]
-
-    @property
-    def whole(self) -> float:
-        """Of the whole pipeline."""
-        return self.worth[-1]
+    whole: float
+    """Of the objective: of each way through."""
 
 
 def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_ms: float) -> Multipliers:
     """The best multipliers as far as these pieces of each module tell."""
-    hulls = [_hull(each) for each in pieces]
+    hulls = [hull(each) for each in pieces]
     for step in program.steps:
         joined = _series if step.kind == "series" else _parallel
         hulls.append(joined(hulls[step.first], hulls[step.second]))
@@ -55,10 +52,11 @@ def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_m
             worth[step.first], worth[step.second] = _parted(first, second, budgets[part], worth[part])
             budgets[step.first] = min(budgets[part], first[-1][0])
             budgets[step.second] = min(budgets[part], second[-1][0])
-    return Multipliers(tuple(worth), tuple(budgets))
+    return Multipliers(tuple(worth), tuple(budgets), worth[-1])
 
 
-def _hull(pieces: Sequence[Piece]) -> Hull:
+def hull(pieces: Sequence[Piece]) -> Hull:
+    """The corners of the convex hull of a module's pieces; of an arc a few points stand for it."""
     points: list[tuple[float, float]] = []
     for piece in pieces:
         points.append((piece.low, piece.cost(piece.low)))
@@ -66,16 +64,16 @@ def _hull(pieces: Sequence[Piece]) -> Hull:
             steps = (0.12, 0.35, 1.0)
             points += [(at, piece.cost(at)) for at in (piece.low + step * (piece.high - piece.low) for step in steps)]
     points.sort()
-    hull: Hull = []
+    corners: Hull = []
     for budget, cost in points:
-        if hull and cost >= hull[-1][1]:
+        if corners and cost >= corners[-1][1]:
             continue
-        if hull and budget <= hull[-1][0] * (1 + 1e-12):
-            hull.pop()
-        while len(hull) > 1 and _bends_up(hull[-2], hull[-1], (budget, cost)):
-            hull.pop()
-        hull.append((budget, cost))
-    return hull
+        if corners and budget <= corners[-1][0] * (1 + 1e-12):
+            corners.pop()
+        while len(corners) > 1 and _bends_up(corners[-2], corners[-1], (budget, cost)):
+            corners.pop()
+        corners.append((budget, cost))
+    return corners
 
 
 def _bends_up(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
@@ -83,22 +81,22 @@ def _bends_up(left: tuple[float, float], middle: tuple[float, float], right: tup
     return (middle[1] - left[1]) * (right[0] - left[0]) >= (right[1] - left[1]) * (middle[0] - left[0])
 
 
-def _segments(hull: Hull) -> list[tuple[float, float]]:
+def segments(corners: Hull) -> list[tuple[float, float]]:
     """Slope (how much a millisecond saves) and length of each, steepest first."""
     return [
         ((left[1] - right[1]) / (right[0] - left[0]), right[0] - left[0])
-        for left, right in pairwise(hull)
+        for left, right in pairwise(corners)
         if right[0] > left[0]
     ]
 
 
 def _series(first: Hull, second: Hull) -> Hull:
     budget, cost = first[0][0] + second[0][0], first[0][1] + second[0][1]
-    hull = [(budget, cost)]
-    for slope, length in sorted(_segments(first) + _segments(second), reverse=True):
+    corners = [(budget, cost)]
+    for slope, length in sorted(segments(first) + segments(second), reverse=True):
         budget, cost = budget + length, cost - slope * length
-        hull.append((budget, cost))
-    return hull
+        corners.append((budget, cost))
+    return corners
 
 
 def _parallel(first: Hull, second: Hull) -> Hull:
@@ -108,26 +106,26 @@ def _parallel(first: Hull, second: Hull) -> Hull:
     return list(zip(budgets, costs, strict=True))
 
 
-def _costs(hull: Hull, budgets: Sequence[float]) -> list[float]:
+def _costs(corners: Hull, budgets: Sequence[float]) -> list[float]:
     costs: list[float] = []
     at = 0
     for budget in budgets:
-        while at + 1 < len(hull) and hull[at + 1][0] <= budget:
+        while at + 1 < len(corners) and corners[at + 1][0] <= budget:
             at += 1
-        left = hull[at]
-        if at + 1 == len(hull):
+        left = corners[at]
+        if at + 1 == len(corners):
             costs.append(left[1])
         else:
-            right = hull[at + 1]
+            right = corners[at + 1]
             costs.append(left[1] + (right[1] - left[1]) * (budget - left[0]) / (right[0] - left[0]))
     return costs
 
 
-def _slopes(hull: Hull, budget: float) -> tuple[float, float]:
+def _slopes(corners: Hull, budget: float) -> tuple[float, float]:
     """What a millisecond saves after a budget, and before it."""
     before, after = math.inf, 0.0
-    start = hull[0][0]
-    for slope, length in _segments(hull):
+    start = corners[0][0]
+    for slope, length in segments(corners):
         end = start + length
         if budget >= end:
             before = slope
@@ -137,7 +135,7 @@ def _slopes(hull: Hull, budget: float) -> tuple[float, float]:
             after = slope
             break
         start = end
-    if budget > hull[-1][0]:
+    if budget > corners[-1][0]:
         before = 0.0
     return after, before
 
@@ -146,9 +144,9 @@ def _shared(first: Hull, second: Hull, budget: float) -> tuple[float, float]:
     """How two parts in series share a budget: the steepest segments first."""
     shares = [first[0][0], second[0][0]]
     left = budget - sum(shares)
-    segments = [(slope, length, 0) for slope, length in _segments(first)]
-    segments += [(slope, length, 1) for slope, length in _segments(second)]
-    for _, length, which in sorted(segments, reverse=True):
+    ordered = [(slope, length, 0) for slope, length in segments(first)]
+    ordered += [(slope, length, 1) for slope, length in segments(second)]
+    for _, length, which in sorted(ordered, reverse=True):
         taken = min(max(left, 0.0), length)
         shares[which] += taken
         left -= taken

@@ -13,6 +13,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 CLOSE: Final = 1e-12
@@ -164,51 +165,107 @@ def _line(low: float, high: float, start: float, end: float, source: object) -> 
 
 
 def envelope(pieces: Iterable[Piece]) -> list[Piece]:
-    """Those pieces that are the cheapest somewhere, by their `low`; arcs only as far as they may be."""
-    listed = sorted(pieces, key=lambda piece: (piece.low, piece.cost(piece.low)))
+    """The lower envelope: those pieces that are the cheapest somewhere, each only where it is, by their `low`."""
+    listed = list(pieces)
     known = Staircase()
     for piece in listed:
         known.add(piece.low, piece.cost(piece.low))
         if piece.high > piece.low:
             known.add(piece.high, piece.cost(piece.high))
-    kept: list[Piece] = []
-    points: set[float] = set()
+    listed = [piece for piece in listed if _reaches(piece, known)]
+    listed.sort(key=lambda piece: (piece.low, piece.cost(piece.high)))
+    result = _Envelope()
     for piece in listed:
-        if piece.rise and piece.low < piece.high:
-            clipped = _clipped(piece, known)
-            if clipped is not None and not (kept and _same(kept[-1], clipped)):
-                kept.append(clipped)
-        elif known.cost(piece.low) >= piece.base and piece.low not in points:
-            points.add(piece.low)
-            kept.append(piece)
-    return kept
+        result.insert(piece)
+    return result.pieces()
 
 
-def _same(one: Piece, other: Piece) -> bool:
-    return one[:2] == other[:2] and one.rise == other.rise and one.base == other.base
-
-
-def _clipped(piece: Piece, known: Staircase) -> Piece | None:
-    """The part of an arc between the first and the last budget where no known end of a piece is cheaper."""
-    low, high = piece.low, piece.high
+def _reaches(piece: Piece, known: Staircase) -> bool:
+    """Whether it is somewhere no dearer than a staircase: it falls, so the end of each step tells."""
     latencies, costs = known.latencies, known.costs
-    index = bisect_right(latencies, low) - 1
+    index = bisect_right(latencies, piece.low) - 1
     while True:
-        cost = costs[index] if index >= 0 else math.inf
-        end = min(latencies[index + 1] if index + 1 < len(latencies) else math.inf, high)
-        if piece.cost(end) < cost or (end >= high and piece.cost(high) <= cost):
-            if piece.cost(low) > cost:
-                low = max(low, min(piece.pole + piece.rise / (cost - piece.base), high))
-            break
-        if end >= high:
-            return None
-        low = end
+        end = min(latencies[index + 1], piece.high) if index + 1 < len(latencies) else piece.high
+        if piece.cost(end) <= costs[index]:
+            return True
+        if end >= piece.high:
+            return False
         index += 1
-    index = bisect_left(latencies, high) - 1
-    while index >= 0 and latencies[index] > low and piece.cost(high) >= costs[index]:
-        high = latencies[index]
-        index -= 1
-    return piece._replace(low=low, high=high) if low < high else None
+
+
+class _Envelope:
+    """Pieces one after the other, each the cheapest from its start to the next one's."""
+
+    def __init__(self) -> None:
+        self._starts: list[float] = []
+        self._members: list[Piece] = []
+
+    def insert(self, piece: Piece) -> None:
+        """Makes a piece part of it where that is cheaper. Pieces come by their `low`."""
+        starts, members = self._starts, self._members
+        first = max(bisect_right(starts, piece.low) - 1, 0)
+        made: list[tuple[float, Piece]] = []
+        changed = False
+        for index in range(first, len(members)):
+            member, start = members[index], starts[index]
+            end = starts[index + 1] if index + 1 < len(members) else max(start, piece.high, member.high)
+            if piece.low > start:
+                made.append((start, member))
+                start = piece.low
+            runs = _runs(member, piece, start, end)
+            changed = changed or any(winner is piece for _, winner in runs)
+            made += runs
+        if not members:
+            made, changed = [(piece.low, piece)], True
+        if changed:
+            merged: list[tuple[float, Piece]] = []
+            for start, winner in made:
+                if not merged or merged[-1][1] is not winner:
+                    merged.append((start, winner))
+            starts[first:] = [start for start, _ in merged]
+            members[first:] = [winner for _, winner in merged]
+
+    def pieces(self) -> list[Piece]:
+        """All of it."""
+        ends = [*self._starts, math.inf][1:] if self._starts else []
+        made: list[Piece] = []
+        for start, end, piece in zip(self._starts, ends, self._members, strict=True):
+            low = max(start, piece.low)
+            if low >= piece.high:
+                made.append(Piece(low, low, piece.cost(low), 0.0, 0.0, piece.source) if piece.rise else piece)
+            else:
+                made.append(piece._replace(low=low, high=min(end, piece.high)))
+        return made
+
+
+def _runs(member: Piece, piece: Piece, start: float, end: float) -> list[tuple[float, Piece]]:
+    """Which of two is the cheaper, and from where, between two budgets; a tie is the member's."""
+    dearest, cheapest_there = member.cost(start), member.cost(end)
+    least = CLOSE * (abs(member.base) + dearest)
+    if piece.cost(end) >= dearest - least:
+        return [(start, member)]
+    if piece.cost(start) < cheapest_there - least:
+        return [(start, piece)]
+
+    def better(budget: float) -> bool:
+        return piece.cost(budget) < member.cost(budget) - least
+
+    # Both are hyperbolas up to where one is constant: they meet at most twice.
+    marks = sorted({start, end, *(each for each in (member.high, piece.high) if start < each < end)})
+    marks = sorted({*marks, *((left + right) / 2 for left, right in pairwise(marks))})
+    runs: list[tuple[float, Piece]] = []
+    at = better(start)
+    runs.append((start, piece if at else member))
+    for left, right in pairwise(marks):
+        then = better(right)
+        if then != at:
+            low, high = left, right
+            for _ in range(48):
+                middle = (low + high) / 2
+                low, high = (middle, high) if better(middle) == at else (low, middle)
+            runs.append((high, piece if then else member))
+            at = then
+    return runs
 
 
 def cheapest(pieces: Sequence[Piece], budget: float) -> list[Piece]:

@@ -2,8 +2,7 @@
 
 Modules become edges between two moments, before and after; what stands between an output and an input takes no time.
 Two edges with nothing else at the moment between them become one (series), two edges between the same moments become
-one (parallel), until one is left. Where a graph is not of that kind a connection is dropped, the one that seems to
-matter least, and `exact` is False: what the program then says is a bound (fewer ways must keep the objective).
+one (parallel), until one is left. Where a graph is not of that kind there is no program.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ class Program:
 
     modules: int
     steps: tuple[Step, ...]
-    exact: bool
 
 
 @dataclass(slots=True)
@@ -40,17 +38,15 @@ class _Edge:
     part: int | None
 
 
-def program(inputs: Sequence[Sequence[int]], weights: Sequence[float]) -> Program:
-    """The program of modules of which each stands after its `inputs`; `weights` say which ways seem to matter."""
-    return _Reduction(inputs, weights).run()
+def program(inputs: Sequence[Sequence[int]]) -> Program | None:
+    """The program of modules of which each stands after its `inputs`; None where series and parallel do not make it."""
+    return _Reduction(inputs).run()
 
 
 class _Reduction:
-    def __init__(self, inputs: Sequence[Sequence[int]], weights: Sequence[float]) -> None:
+    def __init__(self, inputs: Sequence[Sequence[int]]) -> None:
         self.count = len(inputs)
-        self.weights = list(weights)
         self.steps: list[Step] = []
-        self.exact = True
         self.edges = self._edges([frozenset(each) for each in inputs])
 
     def _edges(self, inputs: Sequence[frozenset[int]]) -> list[_Edge]:
@@ -73,11 +69,11 @@ class _Reduction:
         edges = [_Edge(begins[direct[index]], ends[after[index]], index) for index in range(self.count)]
         return edges + [_Edge(end, begin, None) for each, end in ends.items() for begin in sorted(each)]
 
-    def run(self) -> Program:
+    def run(self) -> Program | None:
         while len(self.edges) > 1:
             if not (self._parallel() or self._series()):
-                self._drop()
-        return Program(self.count, tuple(self.steps), self.exact)
+                return None
+        return Program(self.count, tuple(self.steps))
 
     def _parallel(self) -> bool:
         seen: dict[tuple[int, int], _Edge] = {}
@@ -113,31 +109,4 @@ class _Reduction:
         if first is None or second is None:
             return second if first is None else first
         self.steps.append(Step(kind, first, second))
-        weights = self.weights[first], self.weights[second]
-        self.weights.append(sum(weights) if kind == "series" else max(weights))
         return self.count + len(self.steps) - 1
-
-    def _drop(self) -> None:
-        """Lets the edge with the most time to spare lead to the end, or from the beginning."""
-        self.exact = False
-        early = self._longest(self.edges, 0)
-        late = self._longest([_Edge(edge.end, edge.start, edge.part) for edge in self.edges], 1)
-        through = {id(edge): early[edge.start] + self._weight(edge) + late[edge.end] for edge in self.edges}
-        for edge in sorted(self.edges, key=lambda edge: through[id(edge)]):
-            if edge.end != 1 and sum(other.end == edge.end for other in self.edges) > 1:
-                edge.end = 1
-                break
-            if edge.start != 0 and sum(other.start == edge.start for other in self.edges) > 1:
-                edge.start = 0
-                break
-        self.edges = [edge for edge in self.edges if edge.part is not None or (edge.start, edge.end) != (0, 1)]
-
-    def _weight(self, edge: _Edge) -> float:
-        return 0.0 if edge.part is None else self.weights[edge.part]
-
-    def _longest(self, edges: Sequence[_Edge], origin: int) -> dict[int, float]:
-        longest = {edge.start: 0.0 for edge in edges} | {edge.end: 0.0 for edge in edges} | {origin: 0.0}
-        for _ in longest:
-            for edge in edges:
-                longest[edge.end] = max(longest[edge.end], longest[edge.start] + self._weight(edge))
-        return longest

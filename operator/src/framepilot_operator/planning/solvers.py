@@ -6,6 +6,7 @@ A solver takes a workload, the cost model, and a clock in seconds by which it ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
@@ -14,11 +15,15 @@ from framepilot_operator.planning.baselines.harpagon import harpagon
 from framepilot_operator.planning.baselines.inferline import inferline
 from framepilot_operator.planning.baselines.nexus import nexus
 from framepilot_operator.planning.baselines.scrooge import scrooge
+from framepilot_operator.planning.optimum_planner import plan_optimum
 from framepilot_operator.planning.workload import Workload
 from framepilot_operator.planning.workload_planner import plan_workload
 
 Clock = Callable[[], float]
 Solver = Callable[[Workload, CostModel, Clock], WorkloadPlan]
+
+# SciPy comes with the extra `optimum` of the distribution.
+_REFERENCE: Final[Mapping[str, Solver]] = {"optimum": plan_optimum} if find_spec("scipy") else {}
 
 SOLVERS: Final[Mapping[str, Solver]] = {
     "framepilot": plan_workload,
@@ -27,4 +32,5 @@ SOLVERS: Final[Mapping[str, Solver]] = {
     "scrooge": scrooge,
     "inferline": inferline,
     "clipper": clipper,
+    **_REFERENCE,
 }

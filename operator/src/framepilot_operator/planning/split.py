@@ -8,7 +8,7 @@ what a millisecond is worth on each way that uses up the objective; ways are add
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -17,6 +17,7 @@ from framepilot_operator.planning.series_parallel import Program
 
 MOST_PIECES: Final = 400
 """Pieces of one part; with more, those that promise most are kept, and the result is not proved."""
+FEW_PIECES: Final = 20
 SWEEPS: Final = 100
 STEPS: Final = 100
 
@@ -46,7 +47,12 @@ class Combined:
 
 
 def combined(
-    program: Program, pieces: Sequence[Sequence[Piece]], worth: Sequence[float], least: Sequence[float], spare: float
+    program: Program,
+    pieces: Sequence[Sequence[Piece]],
+    worth: Sequence[float],
+    least: Sequence[float],
+    spare: float,
+    out_of_time: Callable[[], bool],
 ) -> Combined:
     """Pieces of the whole that can be within `spare` of the bound.
 
@@ -56,6 +62,7 @@ def combined(
         worth: of a millisecond, for each part of the program.
         least: of each module the least of cost + worth x budget.
         spare: how much dearer than the bound the best that is known is.
+        out_of_time: says when only few pieces may be kept.
     """
     parts = [[piece._replace(source=Leaf(index, piece)) for piece in each] for index, each in enumerate(pieces)]
     floors = list(least)
@@ -73,11 +80,16 @@ def combined(
             if piece.reduced(slope) <= limit
         ]
         made = envelope(made)
-        if len(made) > MOST_PIECES:
+        most = FEW_PIECES if out_of_time() else MOST_PIECES
+        if len(made) > most:
             complete = False
-            made = sorted(made, key=lambda piece: piece.reduced(slope))[:MOST_PIECES]
+            made = _most_promising(made, slope, most)
         parts.append(made)
     return Combined(parts[-1], complete)
+
+
+def _most_promising(pieces: Sequence[Piece], slope: float, most: int) -> list[Piece]:
+    return sorted(pieces, key=lambda piece: piece.reduced(slope))[:most]
 
 
 def leaves(piece: Piece) -> dict[int, Piece]:
@@ -93,17 +105,23 @@ def leaves(piece: Piece) -> dict[int, Piece]:
     return found
 
 
-def settle(inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_ms: float) -> Split | None:
-    """The cheapest budgets with a piece given for each module; None if even the fastest are too slow."""
+def settle(
+    inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_ms: float, below: float = math.inf
+) -> Split | None:
+    """The cheapest budgets with a piece given for each module; None if too slow, or not cheaper than `below`."""
     longest, _ = longest_way(inputs, [piece.low for piece in pieces])
     if longest > objective_ms * (1 + CLOSE):
         return None
     budgets = [piece.high for piece in pieces]
     ways: list[_Way] = []
     while True:
+        # Ways that are not counted yet can only make it dearer.
+        cost = sum([piece.cost(budget) for piece, budget in zip(pieces, budgets, strict=True)])
+        if cost >= below:
+            return None
         longest, way = longest_way(inputs, budgets)
         if longest <= objective_ms * (1 + CLOSE):
-            break
+            return Split(cost, tuple(pieces), tuple(budgets))
         free = tuple(index for index in way if pieces[index].high > pieces[index].low)
         given = sum(pieces[index].low for index in way if pieces[index].high <= pieces[index].low)
         known = [each for each in ways if each.modules == free]
@@ -113,8 +131,6 @@ def settle(inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_m
             continue
         ways.append(_Way(free, objective_ms - given))
         _balance(ways, pieces, budgets)
-    cost = sum(piece.cost(budget) for piece, budget in zip(pieces, budgets, strict=True))
-    return Split(cost, tuple(pieces), tuple(budgets))
 
 
 @dataclass(slots=True)

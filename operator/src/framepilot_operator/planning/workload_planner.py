@@ -22,7 +22,7 @@ from framepilot_operator.planning.allocation import (
 from framepilot_operator.planning.curve import Shape
 from framepilot_operator.planning.packing import packed, relaxed
 from framepilot_operator.planning.pieces import CLOSE
-from framepilot_operator.planning.split import longest_way
+from framepilot_operator.planning.split import Split, longest_way
 from framepilot_operator.planning.workload import Workload, WorkloadModule
 from framepilot_operator.planning.workload_search import Clock, Search
 
@@ -34,28 +34,47 @@ MOST_INSTANCES: Final = 100_000
 
 def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan:
     """The cheapest plan that is found: the optimum unless `gap` says otherwise."""
-    least_ms = least_latency_ms(workload)
-    if least_ms > workload.objective_ms * (1 + CLOSE):
-        return _infeasible(workload, cost_model, least_ms, clock)
-    if _fewest_instances(workload) > MOST_INSTANCES:
-        reason = f"it takes at least {_fewest_instances(workload):.0f} instances; at most {MOST_INSTANCES} are planned"
-        factor = MOST_INSTANCES / _fewest_instances(workload) / 2
-        return WorkloadPlan(False, cost_model, nearest_feasible=NearestFeasible(least_ms, factor), reason=reason)
+    impossible = infeasible(workload, cost_model, clock)
+    if impossible is not None:
+        return impossible
     deadline = clock() + TIME_S
     search = Search(workload, cost_model, lambda: clock() > deadline)
     search.solve()
-    best = search.best
-    if best is None:
+    bound = search.bound
+    if cost_model == "whole" and len(workload.modules) > 1:
+        # Sharing may make it cheaper than the search knows, but not than the shares of the tenants.
+        fractional = Search(workload, "fractional", lambda: clock() > deadline)
+        fractional.solve()
+        bound = fractional.bound
+    return written(workload, cost_model, search.best, bound, search.complete)
+
+
+def infeasible(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan | None:
+    """The plan that says why there is none; None if there is one."""
+    least_ms = least_latency_ms(workload)
+    if least_ms > workload.objective_ms * (1 + CLOSE):
+        return _too_short(workload, cost_model, least_ms, clock)
+    fewest = sum(module.rate / max(each.throughput for each in module.configurations) for module in workload.modules)
+    if fewest > MOST_INSTANCES:
+        reason = f"it takes at least {fewest:.0f} instances; at most {MOST_INSTANCES} are planned"
+        nearest = NearestFeasible(least_ms, MOST_INSTANCES / fewest / 2)
+        return WorkloadPlan(False, cost_model, nearest_feasible=nearest, reason=reason)
+    return None
+
+
+def written(
+    workload: Workload, cost_model: CostModel, split: Split | None, bound: float, complete: bool
+) -> WorkloadPlan:
+    """The plan of a split, with its instances; `bound` is what no plan can be cheaper than."""
+    if split is None:
         return WorkloadPlan(False, cost_model, complete=False, reason="no plan was found in the time there is")
     modules = tuple(
         allocation(module, piece.source, budget_ms)
-        for module, piece, budget_ms in zip(workload.modules, best.pieces, best.budgets_ms, strict=True)
+        for module, piece, budget_ms in zip(workload.modules, split.pieces, split.budgets_ms, strict=True)
         if isinstance(piece.source, Shape)
     )
-    bound = search.bound
     if cost_model == "whole":
         modules = packed(workload, relaxed(workload, modules))
-        bound = _whole_bound(workload, search, clock)
     instances = [instance for module in modules for instance in module.instances]
     cost = fractional_cost(instances) if cost_model == "fractional" else whole_cost(instances)
     bound = min(bound, cost)
@@ -67,13 +86,13 @@ def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> Wo
         latency_ms=path_latency_ms(inputs, {module.name: module.latency_ms for module in modules}),
         modules=modules,
         bound=bound,
-        gap=cost / bound - 1,
-        complete=search.complete,
-        reason=None if search.complete else "a limit ended the search: the plan holds, and it is the cheapest found",
+        gap=cost / bound - 1 if bound > 0 else None,
+        complete=complete,
+        reason=None if complete else "a limit ended the search: the plan holds, and it is the cheapest found",
     )
 
 
-def _infeasible(workload: Workload, cost_model: CostModel, least_ms: float, clock: Clock) -> WorkloadPlan:
+def _too_short(workload: Workload, cost_model: CostModel, least_ms: float, clock: Clock) -> WorkloadPlan:
     """Why, and what would do. Rates do not matter: even a single request is too late."""
     eased = plan_workload(replace(workload, objective_ms=least_ms * (1 + 1e-9)), cost_model, clock)
     devices = sum(instance.host is None for module in eased.modules for instance in module.instances)
@@ -83,22 +102,6 @@ def _infeasible(workload: Workload, cost_model: CostModel, least_ms: float, cloc
     )
     nearest = NearestFeasible(least_ms, None, devices or None)
     return WorkloadPlan(False, cost_model, nearest_feasible=nearest, reason=reason)
-
-
-def _whole_bound(workload: Workload, search: Search, clock: Clock) -> float:
-    """What no plan of whole instances can be cheaper than.
-
-    A shared instance costs no less than the shares of its tenants, so the fractional optimum is a bound; without
-    anything to share with the search's own bound holds as well.
-    """
-    deadline = clock() + TIME_S
-    fractional = Search(workload, "fractional", lambda: clock() > deadline)
-    fractional.solve()
-    return max(fractional.bound, search.bound) if len(workload.modules) == 1 else fractional.bound
-
-
-def _fewest_instances(workload: Workload) -> float:
-    return sum(module.rate / max(each.throughput for each in module.configurations) for module in workload.modules)
 
 
 def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> ModuleAllocation:

@@ -22,6 +22,7 @@ from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, Piece, cheapest, envelope
 from framepilot_operator.planning.series_parallel import program
 from framepilot_operator.planning.split import Split, combined, leaves, settle, ways_through
+from framepilot_operator.planning.way_multipliers import way_multipliers
 from framepilot_operator.planning.workload import Workload
 
 Clock = Callable[[], float]
@@ -50,7 +51,7 @@ class Search:
             ModuleSearch(module, max(own, room), cost_model)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
-        self.program = program(self.inputs, least)
+        self.program = program(self.inputs)
         self.bound = 0.0
         self.best: Split | None = None
         self.complete = False
@@ -74,10 +75,10 @@ class Search:
 
     def _bounded(self) -> Multipliers:
         """Multipliers with the best bound that a few rounds find."""
-        best = multipliers(self.program, [search.pieces for search in self.searches], self.objective_ms)
+        best = self._multipliers()
         self.bound = -math.inf
         for _ in range(ROUNDS):
-            worth = multipliers(self.program, [search.pieces for search in self.searches], self.objective_ms)
+            worth = self._multipliers()
             priced = [search.price(worth.worth[index]) for index, search in enumerate(self.searches)]
             least = [piece.reduced(worth.worth[index]) for index, piece in enumerate(priced)]
             bound = sum(least) - worth.whole * self.objective_ms
@@ -89,6 +90,12 @@ class Search:
                 break
         return best
 
+    def _multipliers(self) -> Multipliers:
+        pieces = [search.pieces for search in self.searches]
+        if self.program is not None:
+            return multipliers(self.program, pieces, self.objective_ms)
+        return way_multipliers(self.inputs, pieces, self.objective_ms)
+
     def _try(self, worth: Multipliers) -> None:
         """The split that the multipliers suggest, made to fit."""
         budgets = list(worth.budgets_ms[: len(self.inputs)])
@@ -98,7 +105,7 @@ class Search:
             budget = budgets[index] * min(1.0, self.objective_ms / ways[index])
             fitting = cheapest(search.pieces, budget * (1 + CLOSE))
             chosen.append(fitting[0] if fitting else min(search.pieces, key=lambda piece: piece.low))
-        self._keep(settle(self.inputs, chosen, self.objective_ms))
+        self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()))
 
     def _near(self, pieces: Sequence[Piece], index: int, worth: Multipliers) -> list[Piece]:
         slope, limit = worth.worth[index], self.least[index] + self._spare()
@@ -108,25 +115,45 @@ class Search:
         """Looks for the best combination of pieces; whether every one was considered."""
         if not all(pieces):
             return False
-        if self.program.exact:
-            whole = combined(self.program, pieces, worth.worth, self.least, self._spare())
+        if self.program is not None:
+            whole = combined(self.program, pieces, worth.worth, self.least, self._spare(), self.out_of_time)
             tried = cheapest(whole.pieces, self.objective_ms * (1 + CLOSE))[:CANDIDATES]
             for piece in tried:
                 found = leaves(piece)
-                self._keep(settle(self.inputs, [found[index] for index in range(len(pieces))], self.objective_ms))
+                chosen = [found[index] for index in range(len(pieces))]
+                self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()))
             return whole.complete
+        self._exchange(pieces)
         regrets = [
             sorted(((piece.reduced(slope) - least, piece) for piece in each), key=itemgetter(0))
             for each, slope, least in zip(pieces, worth.worth, self.least, strict=False)
         ]
-        choice = Choice(self.inputs, regrets, self.objective_ms, self.bound, self.best)
+        choice = Choice(self.inputs, regrets, self.objective_ms, self.bound, self.best, self.out_of_time)
         exhaustive = choice.run()
         self.best = choice.best
         return exhaustive
 
+    def _exchange(self, pieces: Sequence[Sequence[Piece]]) -> None:
+        """Makes the best split better by another piece for one module, as long as that helps."""
+        best = self.best
+        while best is not None:
+            before = best
+            for index, each in enumerate(pieces):
+                for piece in each:
+                    if piece != best.pieces[index]:
+                        chosen = (*best.pieces[:index], piece, *best.pieces[index + 1 :])
+                        below = best.cost * (1 - PROVED)
+                        best = settle(self.inputs, chosen, self.objective_ms, below) or best
+            if best is before or self.out_of_time():
+                self._keep(best)
+                return
+
     def _keep(self, split: Split | None) -> None:
-        if split is not None and (self.best is None or split.cost < self.best.cost):
+        if split is not None and split.cost < self._cheapest():
             self.best = split
+
+    def _cheapest(self) -> float:
+        return math.inf if self.best is None else self.best.cost
 
     def _spare(self) -> float:
         if self.best is None:
