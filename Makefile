@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
 test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples test bench bench-planner demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+samples test bench bench-planner bench-plans demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -91,6 +91,10 @@ bench: setup samples ## Run the benchmarks and write docs/benchmarks.md
 .PHONY: bench-planner
 bench-planner: setup ## Compare the planner of workloads with the optimum and write docs/planner.md (ARGS="--workloads 100")
 	$(BIN)/python -m benchmarks.planner $(ARGS)
+
+.PHONY: bench-plans
+bench-plans: setup ## Compare plans with other planners' and simulate them, and write docs/plans.md (ARGS="--workloads 100")
+	$(BIN)/python -m benchmarks.plans $(ARGS)
 
 .PHONY: crds
 crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
