@@ -23,7 +23,7 @@ from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelop
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 10_000
+MOST_VISITS: Final = 3_000
 """Beginnings that are looked at for one module, before what was found must do."""
 
 
