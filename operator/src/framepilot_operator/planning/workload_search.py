@@ -17,7 +17,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
-from framepilot_operator.planning.curve import ModuleSearch
+from framepilot_operator.planning.curve import MOST_VISITS, ModuleSearch
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, Piece, cheapest, envelope
 from framepilot_operator.planning.series_parallel import program
@@ -42,7 +42,13 @@ CANDIDATES: Final = 6
 class Search:
     """Solves one feasible workload."""
 
-    def __init__(self, workload: Workload, cost_model: CostModel, out_of_time: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        cost_model: CostModel,
+        out_of_time: Callable[[], bool],
+        most_visits: int = MOST_VISITS,
+    ) -> None:
         self.workload = workload
         self.out_of_time = out_of_time
         self.objective_ms = workload.objective_ms
@@ -52,7 +58,7 @@ class Search:
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
-            ModuleSearch(module, max(own, room), cost_model)
+            ModuleSearch(module, max(own, room), cost_model, most_visits)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
         self.program = program(self.inputs)
