@@ -23,7 +23,7 @@ from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelop
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 10_000
+MOST_VISITS: Final = 3_000
 """Beginnings that are looked at for one module, before what was found must do."""
 
 
@@ -41,7 +41,14 @@ Limit = tuple[float, float, float]
 class ModuleSearch:
     """Finds pieces of a module's cost; what it finds it keeps, so that each search begins where the last one ended."""
 
-    def __init__(self, module: WorkloadModule, longest_ms: float, cost_model: CostModel = "fractional") -> None:
+    def __init__(
+        self,
+        module: WorkloadModule,
+        longest_ms: float,
+        cost_model: CostModel = "fractional",
+        most_visits: int = MOST_VISITS,
+    ) -> None:
+        self._most_visits = most_visits
         self.pieces: list[Piece] = []
         self.complete = True
         self._whole = cost_model == "whole"
@@ -78,7 +85,7 @@ class ModuleSearch:
     def _begin(self) -> None:
         self._visits = 0
         self._visit(0, 0.0, 0.0, (), (), math.inf)
-        self.complete = self.complete and self._visits < MOST_VISITS
+        self.complete = self.complete and self._visits < self._most_visits
 
     def _visit(
         self,
@@ -90,7 +97,7 @@ class ModuleSearch:
         most: float,
     ) -> None:
         """All plans that begin with `saturated` and go on with configurations from `index`; T stays below `most`."""
-        if index == len(self._ranks) or self._visits >= MOST_VISITS:
+        if index == len(self._ranks) or self._visits >= self._most_visits:
             return
         throughput, price = self._throughputs[index], self._prices[index]
         first = not saturated

@@ -81,7 +81,7 @@ def _shared(
 def _holds(workload: Workload, plan: Mapping[str, ModuleAllocation]) -> bool:
     inputs = {module.name: module.inputs for module in workload.modules}
     latency_ms = path_latency_ms(inputs, {name: module.latency_ms for name, module in plan.items()})
-    return latency_ms <= workload.objective_ms * (1 + CLOSE)
+    return latency_ms <= workload.objective_ms
 
 
 def _with_last(module: ModuleAllocation, last: Instance) -> ModuleAllocation:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -247,25 +247,38 @@ def _runs(member: Piece, piece: Piece, start: float, end: float) -> list[tuple[f
     if piece.cost(start) < cheapest_there - least:
         return [(start, piece)]
 
-    def better(budget: float) -> bool:
-        return piece.cost(budget) < member.cost(budget) - least
+    def saved(budget: float) -> float:
+        return member.cost(budget) - least - piece.cost(budget)
 
     # Both are hyperbolas up to where one is constant: they meet at most twice.
     marks = sorted({start, end, *(each for each in (member.high, piece.high) if start < each < end)})
     marks = sorted({*marks, *((left + right) / 2 for left, right in pairwise(marks))})
     runs: list[tuple[float, Piece]] = []
-    at = better(start)
-    runs.append((start, piece if at else member))
+    before = saved(start)
+    runs.append((start, piece if before > 0 else member))
     for left, right in pairwise(marks):
-        then = better(right)
-        if then != at:
-            low, high = left, right
-            for _ in range(48):
-                middle = (low + high) / 2
-                low, high = (middle, high) if better(middle) == at else (low, middle)
-            runs.append((high, piece if then else member))
-            at = then
+        after = saved(right)
+        if (after > 0) != (before > 0):
+            runs.append((_crossing(saved, left, right, before, after), piece if after > 0 else member))
+        before = after
     return runs
+
+
+def _crossing(of: Callable[[float], float], left: float, right: float, at_left: float, at_right: float) -> float:
+    """Where a function changes its sign (false position, Illinois variant), from the side of `right`."""
+    positive = at_right > 0
+    for _ in range(60):
+        middle = right - at_right * (right - left) / (at_right - at_left)
+        if not left < middle < right:
+            return right
+        value = of(middle)
+        if (value > 0) == positive:
+            right, at_right, at_left = middle, value, at_left / 2
+        else:
+            left, at_left, at_right = middle, value, at_right / 2
+        if right - left <= CLOSE * right:
+            break
+    return right
 
 
 def cheapest(pieces: Sequence[Piece], budget: float) -> list[Piece]:

@@ -15,9 +15,6 @@ from typing import Final, NamedTuple
 from framepilot_operator.planning.pieces import CLOSE, Piece, envelope, parallel, series
 from framepilot_operator.planning.series_parallel import Program
 
-MOST_PIECES: Final = 400
-"""Pieces of one part; with more, those that promise most are kept, and the result is not proved."""
-FEW_PIECES: Final = 20
 SWEEPS: Final = 100
 STEPS: Final = 100
 
@@ -52,7 +49,7 @@ def combined(
     worth: Sequence[float],
     least: Sequence[float],
     spare: float,
-    out_of_time: Callable[[], bool],
+    most: Callable[[], int],
 ) -> Combined:
     """Pieces of the whole that can be within `spare` of the bound.
 
@@ -62,7 +59,7 @@ def combined(
         worth: of a millisecond, for each part of the program.
         least: of each module the least of cost + worth x budget.
         spare: how much dearer than the bound the best that is known is.
-        out_of_time: says when only few pieces may be kept.
+        most: how many pieces of a part may be kept.
     """
     parts = [[piece._replace(source=Leaf(index, piece)) for piece in each] for index, each in enumerate(pieces)]
     floors = list(least)
@@ -80,10 +77,9 @@ def combined(
             if piece.reduced(slope) <= limit
         ]
         made = envelope(made)
-        most = FEW_PIECES if out_of_time() else MOST_PIECES
-        if len(made) > most:
+        if len(made) > most():
             complete = False
-            made = _most_promising(made, slope, most)
+            made = _most_promising(made, slope, most())
         parts.append(made)
     return Combined(parts[-1], complete)
 

@@ -106,16 +106,18 @@ def _too_short(workload: Workload, cost_model: CostModel, least_ms: float, clock
 
 def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> ModuleAllocation:
     """The instances of a module whose plan has a shape, with a budget."""
+    # A little sooner than it must be, so that rounding makes nothing late.
+    aim_ms = budget_ms * (1 - 4 * CLOSE)
     saturated = [(module.configurations[rank], count) for rank, count in shape.saturated]
     total, before = module.rate, 0.0
     instances: list[Instance] = []
     for configuration, count in saturated:
         instances += [Instance(configuration, configuration.throughput)] * count
         at = before + (count - 1) * configuration.throughput
-        total = max(total, at + 1000.0 * configuration.batch / (budget_ms - configuration.latency_ms))
+        total = max(total, at + 1000.0 * configuration.batch / (aim_ms - configuration.latency_ms))
         before += count * configuration.throughput
     last = module.configurations[shape.last]
-    total = max(total, before + 1000.0 * last.batch / (budget_ms - last.latency_ms))
+    total = max(total, before + 1000.0 * last.batch / (aim_ms - last.latency_ms))
     load = min(total - before, last.throughput)
     if load > CLOSE * last.throughput or not instances:
         instances.append(Instance(last, load))

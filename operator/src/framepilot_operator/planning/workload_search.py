@@ -17,7 +17,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
-from framepilot_operator.planning.curve import ModuleSearch
+from framepilot_operator.planning.curve import MOST_VISITS, ModuleSearch
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, Piece, cheapest, envelope
 from framepilot_operator.planning.series_parallel import program
@@ -28,6 +28,10 @@ from framepilot_operator.planning.workload import Workload
 Clock = Callable[[], float]
 """Seconds, from any moment."""
 
+MOST_PIECES: Final = 400
+"""Pieces of one part; with more, those that promise most are kept, and the result is not proved."""
+FEW_PIECES: Final = 12
+"""The same for a first look, and when the time is up."""
 ROUNDS: Final = 6
 WORTHWHILE: Final = 1e-3
 """Another round is made while the last one raised the bound by this share."""
@@ -38,7 +42,13 @@ CANDIDATES: Final = 6
 class Search:
     """Solves one feasible workload."""
 
-    def __init__(self, workload: Workload, cost_model: CostModel, out_of_time: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        cost_model: CostModel,
+        out_of_time: Callable[[], bool],
+        most_visits: int = MOST_VISITS,
+    ) -> None:
         self.workload = workload
         self.out_of_time = out_of_time
         self.objective_ms = workload.objective_ms
@@ -48,7 +58,7 @@ class Search:
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
-            ModuleSearch(module, max(own, room), cost_model)
+            ModuleSearch(module, max(own, room), cost_model, most_visits)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
         self.program = program(self.inputs)
@@ -60,7 +70,7 @@ class Search:
         """Finds `best`, `bound` and whether the search was `complete`."""
         worth = self._bounded()
         known = [self._near(search.pieces, index, worth) for index, search in enumerate(self.searches)]
-        self._combine(known, worth)
+        self._combine(known, worth, FEW_PIECES)
         if self._proved() or self.out_of_time():
             return
         spare = self._spare()
@@ -68,7 +78,7 @@ class Search:
             search.within(worth.worth[index], self.least[index] + spare) for index, search in enumerate(self.searches)
         ]
         if all(pieces):
-            exhaustive = self._combine(pieces, worth)
+            exhaustive = self._combine(pieces, worth, MOST_PIECES)
             self.complete = exhaustive and all(search.complete for search in self.searches)
             if self.complete and self.best is not None:
                 self.bound = self.best.cost
@@ -111,12 +121,12 @@ class Search:
         slope, limit = worth.worth[index], self.least[index] + self._spare()
         return envelope(piece for piece in pieces if piece.reduced(slope) <= limit)
 
-    def _combine(self, pieces: Sequence[Sequence[Piece]], worth: Multipliers) -> bool:
+    def _combine(self, pieces: Sequence[Sequence[Piece]], worth: Multipliers, most: int) -> bool:
         """Looks for the best combination of pieces; whether every one was considered."""
         if not all(pieces):
             return False
         if self.program is not None:
-            whole = combined(self.program, pieces, worth.worth, self.least, self._spare(), self.out_of_time)
+            whole = combined(self.program, pieces, worth.worth, self.least, self._spare(), lambda: self._most(most))
             tried = cheapest(whole.pieces, self.objective_ms * (1 + CLOSE))[:CANDIDATES]
             for piece in tried:
                 found = leaves(piece)
@@ -132,6 +142,9 @@ class Search:
         exhaustive = choice.run()
         self.best = choice.best
         return exhaustive
+
+    def _most(self, most: int) -> int:
+        return FEW_PIECES if self.out_of_time() else most
 
     def _exchange(self, pieces: Sequence[Sequence[Piece]]) -> None:
         """Makes the best split better by another piece for one module, as long as that helps."""
