@@ -1,7 +1,7 @@
 """Seeded workloads as documents: chains, trees, diamonds and other graphs, one to ten modules, tight to loose.
 
-Half of the latency tables are those of one GPU class scaled by measured speeds of real models (milliseconds at batch
-1, 4 and 16, docs/benchmarks.md), the other half are lines with noise.
+Half of the latency tables are those of real models, measured on one CPU thread at batch 1, 4 and 16 and scaled for each
+device class; the other half are lines with noise.
 """
 
 from __future__ import annotations
