@@ -26,6 +26,7 @@ from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
+from framepilot_app.sinks.open import Places
 from framepilot_app.streams.hub import Hub
 from framepilot_app.telemetry.metrics import Metrics, StateCollector
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
@@ -83,6 +84,7 @@ class App:
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
+            places=Places(spools=options.cache / "spools"),
         )
         self._controller = Controller(self._machinery)
         metrics.registry.register(StateCollector(self.observe, lambda: device.busy_s))
@@ -135,6 +137,7 @@ class App:
             pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
+            sinks=tuple(sink for service in services for sink in service.sinks.observed()),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 

@@ -78,12 +78,28 @@ class DesiredModule(Document):
     fallback: ModelRef | None = None
 
 
+class Rotation(Document):
+    """A file that would grow beyond `size_bytes` is put aside; so many of those are kept."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    keep: Annotated[int, Field(ge=0)] = 5
+
+
+class SpoolSpace(Document):
+    """Disk for events that a sink cannot take now; without `path` it is in the instance's cache."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    path: Path | None = None
+
+
 class DesiredSink(Document):
     """Where results go. `drops` adds an event for each dropped frame."""
 
     name: Name
     type: Literal["stdout", "file"]
     path: Path | None = None
+    rotate: Rotation | None = None
+    spool: SpoolSpace | None = None
     drops: bool = False
 
 

@@ -1,11 +1,22 @@
-"""From a declared sink to the opened one."""
+"""From a declared sink to what opens it, and its spool."""
 
 from __future__ import annotations
 
-from framepilot.contract.desired import DesiredSink
+from dataclasses import dataclass
+from pathlib import Path
+
+from framepilot.contract.desired import DesiredSink, SpoolSpace
 from framepilot_app.sinks.file import FileSink
 from framepilot_app.sinks.sink import Sink, SinkError
+from framepilot_app.sinks.spool import Spool
 from framepilot_app.sinks.stdout import StdoutSink
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What sinks find on this machine: `spools` is the folder of spools that were not given one."""
+
+    spools: Path
 
 
 def open_sink(sink: DesiredSink) -> Sink:
@@ -20,4 +31,13 @@ def open_sink(sink: DesiredSink) -> Sink:
         case "file":
             if sink.path is None:
                 raise SinkError(f"sink '{sink.name}' of type file needs a path; set `path`")
-            return FileSink(sink.path)
+            return FileSink(sink.path, sink.rotate)
+
+
+def open_spool(service: str, sink: str, space: SpoolSpace, places: Places) -> Spool:
+    """Open the spool of a sink of a service, `<namespace>/<name>`.
+
+    Raises:
+        SpoolError: it cannot be opened.
+    """
+    return Spool(space.path or places.spools / service / sink, space.size_bytes)
