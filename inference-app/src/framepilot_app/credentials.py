@@ -39,6 +39,10 @@ class Credentials:
 
     folder: Path | None = None
 
+    def within(self, name: str | None) -> Credentials:
+        """Those in the folder of this name below this one; None: there are none."""
+        return Credentials(None if self.folder is None or name is None else self.folder / name)
+
     def of(self, name: str) -> Login | None:
         """What a stream or sink logs in with now; None if neither of its files is there.
 
@@ -52,6 +56,9 @@ class Credentials:
         if username is None and password is None:
             return None
         return Login(username or "", password or "")
+
+
+NO_CREDENTIALS: Final = Credentials()
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot.contract.desired import Pipeline as DesiredPipeline
 from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
+from framepilot_app.credentials import NO_CREDENTIALS, Credentials
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
@@ -32,7 +33,8 @@ from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
 from framepilot_app.sinks.open import Places
 from framepilot_app.streams.hub import Hub, Subscription
-from framepilot_app.streams.reader import ReaderSettings
+from framepilot_app.streams.settings import ReaderSettings
+from framepilot_app.streams.uri import is_live
 from framepilot_app.telemetry.metrics import Metrics
 
 BATCHES_IN_FLIGHT = 3
@@ -59,6 +61,7 @@ class Machinery:
     journal: Journal
     metrics: Metrics
     places: Places
+    credentials: Credentials = NO_CREDENTIALS
 
 
 @dataclass(eq=False, slots=True)
@@ -258,6 +261,14 @@ class Service:
     def _subscribe(self, stream: Stream) -> Subscription:
         entry = stream.declared
         settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
+        if is_live(entry.source):
+            settings = replace(
+                settings,
+                transport=entry.transport,
+                timeout_s=entry.timeout_ms / 1000,
+                credentials=self._machinery.credentials.within(self.declared.credentials),
+                login_name=entry.name,
+            )
         lossless = entry.delivery is Delivery.LOSSLESS
         return self._machinery.hub.subscribe(settings, stream.inlet, lossless=lossless)
 

@@ -19,6 +19,7 @@ class StreamState(StrEnum):
 
     CONNECTING = "connecting"
     RUNNING = "running"
+    STALLED = "stalled"  # a live source gives nothing now, and is opened again
     ENDED = "ended"
     FAILED = "failed"
 
@@ -42,7 +43,12 @@ class FrameCounts(Document):
 
 
 class ObservedStream(Document):
-    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening."""
+    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening.
+
+    `reason` is why it gives nothing now. `trouble` is why it was interrupted, and stays until it has run steadily for a
+    while, so it changes a few times a minute at most. `reconnects` counts the openings after the first, `hung` those
+    that were given up because the system did not come back from them.
+    """
 
     service: str
     name: Name
@@ -51,6 +57,9 @@ class ObservedStream(Document):
     fps: float = 0
     epoch: int | None = None
     reason: str | None = None
+    trouble: str | None = None
+    reconnects: int = 0
+    hung: int = 0
     frames: FrameCounts = FrameCounts()
 
 
