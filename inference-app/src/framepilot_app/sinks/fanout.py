@@ -82,7 +82,7 @@ class Fanout:
         if sink.spool is not None:
             opener = functools.partial(open_spool, self._service, sink.name, sink.spool, self._places)
             spooler = Spooler(sink.name, outbox, opener)
-        writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, sink), spooler)
+        writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, self._service, sink, self._places), spooler)
         return Branch(sink, outbox, writer)
 
     def _observed(self, branch: Branch) -> ObservedSink:
