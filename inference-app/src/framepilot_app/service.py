@@ -12,12 +12,14 @@ import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot.contract.desired import Pipeline as DesiredPipeline
 from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
+from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
@@ -30,7 +32,6 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
-from framepilot_app.sinks.open import Places
 from framepilot_app.streams.hub import Hub, Subscription
 from framepilot_app.streams.reader import ReaderSettings
 from framepilot_app.telemetry.metrics import Metrics
@@ -58,7 +59,7 @@ class Machinery:
     store: ModelStore
     journal: Journal
     metrics: Metrics
-    places: Places
+    spools: Path
 
 
 @dataclass(eq=False, slots=True)
@@ -110,7 +111,7 @@ class Service:
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
         self._stopping: list[threading.Thread] = []
-        self.sinks = Fanout(declared.service, machinery.places, self._room_at_sinks)
+        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks)
         self._graph: Graph | None = None
         self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
         self.follow(declared)
@@ -123,7 +124,7 @@ class Service:
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
-        self.sinks.follow(declared.sinks)
+        self.sinks.follow(declared.sinks, Credentials())
         self._follow_modules()
         self._follow_streams(declared.streams)
         self.settle()

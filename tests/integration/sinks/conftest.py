@@ -12,7 +12,6 @@ from framepilot.contract.events import FrameId
 from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Frame
 from framepilot_app.sinks.fanout import Fanout
-from framepilot_app.sinks.open import Places
 from support.eventually import eventually
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
@@ -24,17 +23,17 @@ class Feed:
     def __init__(self, folder) -> None:
         self.credentials = folder / "credentials"
         self.credentials.mkdir()
-        self._places = Places(spools=folder / "spools", credentials=Credentials(self.credentials))
-        self._fanout = Fanout("site/lobby", self._places, lambda: None)
+        self._spools = folder / "spools"
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None)
         self.offered = 0
 
     def declare(self, **fields) -> None:
-        self._fanout.follow((DesiredSink(name="out", **fields),))
+        self._fanout.follow((DesiredSink(name="out", **fields),), Credentials(self.credentials))
 
     def restart(self, **fields) -> None:
         """End as the app does, and begin anew with the same folders."""
         self.close()
-        self._fanout = Fanout("site/lobby", self._places, lambda: None)
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None)
         self.declare(**fields)
 
     def send(self, count: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from framepilot.contract.desired import DesiredSink, SpoolSpace
@@ -15,15 +14,7 @@ from framepilot_app.sinks.stdout import StdoutSink
 from framepilot_app.sinks.webhook import WebhookSink
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """What sinks find on this machine: `spools` is the folder of spools that were not given one."""
-
-    spools: Path
-    credentials: Credentials = field(default_factory=Credentials)
-
-
-def open_sink(service: str, sink: DesiredSink, places: Places) -> Sink:
+def open_sink(service: str, sink: DesiredSink, credentials: Credentials) -> Sink:
     """Open a sink of a service, `<namespace>/<name>`.
 
     Raises:
@@ -37,9 +28,9 @@ def open_sink(service: str, sink: DesiredSink, places: Places) -> Sink:
                 raise SinkError(f"sink '{sink.name}' of type file needs a path; set `path`")
             return FileSink(sink.path, sink.rotate)
         case "mqtt":
-            return MqttSink(service, sink.name, _url(sink), sink.tls, places.credentials)
+            return MqttSink(service, sink.name, _url(sink), sink.tls, credentials)
         case "webhook":
-            return WebhookSink(sink.name, _url(sink), sink.tls, places.credentials)
+            return WebhookSink(sink.name, _url(sink), sink.tls, credentials)
 
 
 def _url(sink: DesiredSink) -> str:
@@ -48,10 +39,10 @@ def _url(sink: DesiredSink) -> str:
     return sink.url
 
 
-def open_spool(service: str, sink: str, space: SpoolSpace, places: Places) -> Spool:
-    """Open the spool of a sink of a service, `<namespace>/<name>`.
+def open_spool(service: str, sink: str, space: SpoolSpace, spools: Path) -> Spool:
+    """Open the spool of a sink of a service; without a folder of its own it is in `spools`.
 
     Raises:
         SpoolError: it cannot be opened.
     """
-    return Spool(space.path or places.spools / service / sink, space.size_bytes)
+    return Spool(space.path or spools / service / sink, space.size_bytes)
