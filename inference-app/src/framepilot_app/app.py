@@ -27,7 +27,6 @@ from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
-from framepilot_app.sinks.open import Places
 from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.telemetry.metrics import Metrics, StateCollector
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
@@ -87,7 +86,7 @@ class App:
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
-            places=Places(spools=options.cache / "spools"),
+            spools=options.cache / "spools",
             credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)

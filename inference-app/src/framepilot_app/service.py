@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot.contract.desired import Pipeline as DesiredPipeline
@@ -31,7 +32,6 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
-from framepilot_app.sinks.open import Places
 from framepilot_app.streams.hub import Hub, Subscription
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.uri import is_live
@@ -60,7 +60,7 @@ class Machinery:
     store: ModelStore
     journal: Journal
     metrics: Metrics
-    places: Places
+    spools: Path
     credentials: Credentials = NO_CREDENTIALS
 
 
@@ -113,7 +113,7 @@ class Service:
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
         self._stopping: list[threading.Thread] = []
-        self.sinks = Fanout(declared.service, machinery.places, self._room_at_sinks)
+        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks)
         self._graph: Graph | None = None
         self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
         self.follow(declared)
@@ -126,7 +126,7 @@ class Service:
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
-        self.sinks.follow(declared.sinks)
+        self.sinks.follow(declared.sinks, self._credentials)
         self._follow_modules()
         self._follow_streams(declared.streams)
         self.settle()
@@ -258,6 +258,10 @@ class Service:
             window=self._window if entry.delivery is Delivery.NEWEST else self._lossless_window,
         )
 
+    @property
+    def _credentials(self) -> Credentials:
+        return self._machinery.credentials.within(self.declared.credentials)
+
     def _subscribe(self, stream: Stream) -> Subscription:
         entry = stream.declared
         settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
@@ -266,7 +270,7 @@ class Service:
                 settings,
                 transport=entry.transport,
                 timeout_s=entry.timeout_ms / 1000,
-                credentials=self._machinery.credentials.within(self.declared.credentials),
+                credentials=self._credentials,
                 login_name=entry.name,
             )
         lossless = entry.delivery is Delivery.LOSSLESS

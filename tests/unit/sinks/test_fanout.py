@@ -14,9 +14,9 @@ import pytest
 from framepilot.contract.desired import DesiredSink, SpoolSpace
 from framepilot.contract.events import FrameId
 from framepilot.contract.observed import SinkState
+from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame
 from framepilot_app.sinks.fanout import Fanout
-from framepilot_app.sinks.open import Places
 from support.eventually import eventually
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
@@ -37,7 +37,7 @@ def lines(path: Path) -> list[str]:
 @pytest.fixture
 def fanout(tmp_path):
     room = threading.Event()
-    sinks = Fanout("ns/svc", Places(spools=tmp_path / "spools"), room.set)
+    sinks = Fanout("ns/svc", tmp_path / "spools", room.set)
     sinks.room = room
     yield sinks
     asyncio.run(sinks.close())
@@ -45,7 +45,7 @@ def fanout(tmp_path):
 
 def test_delivered_frames_go_to_every_sink_and_dropped_ones_where_they_are_wanted(fanout, tmp_path):
     plain, full = tmp_path / "plain.jsonl", tmp_path / "full.jsonl"
-    fanout.follow((file(plain), file(full, drops=True)))
+    fanout.follow((file(plain), file(full, drops=True)), Credentials())
     outcome = delivered(0)
     fanout.emit(outcome)
     fanout.emit(Dropped(outcome.frame, DropReason.LATE))
@@ -54,21 +54,31 @@ def test_delivered_frames_go_to_every_sink_and_dropped_ones_where_they_are_wante
 
 def test_sinks_come_and_go_and_those_that_go_write_what_they_had(fanout, tmp_path):
     first, second, third = (tmp_path / f"{name}.jsonl" for name in ("first", "second", "third"))
-    fanout.follow((file(first), file(second)))
+    fanout.follow((file(first), file(second)), Credentials())
     for sequence in range(100):
         fanout.emit(delivered(sequence))
-    fanout.follow((file(second), file(third)))
+    fanout.follow((file(second), file(third)), Credentials())
     for sequence in range(100, 150):
         fanout.emit(delivered(sequence))
     eventually(lambda: [len(lines(path)) for path in (first, second, third)] == [100, 150, 50])
     assert [sink.name for sink in fanout.observed()] == ["second", "third"]
 
 
+def test_a_sink_is_opened_anew_when_its_credentials_are_others(fanout, tmp_path):
+    sink = file(tmp_path / "events.jsonl")
+    fanout.follow((sink,), Credentials(tmp_path / "first"))
+    fanout.emit(delivered(0))
+    fanout.follow((sink,), Credentials(tmp_path / "second"))
+    fanout.emit(delivered(1))
+    assert fanout.observed()[0].offered == 1
+    eventually(lambda: len(lines(tmp_path / "events.jsonl")) == 2)
+
+
 def test_a_source_that_waits_while_it_is_congested_loses_nothing_at_a_slow_sink(fanout, tmp_path):
     # A pipe that is read slowly: when it is full, a write to it waits.
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    fanout.follow((file(path),))
+    fanout.follow((file(path),), Credentials())
     waited = []
     arrived = bytearray()
 
@@ -96,7 +106,7 @@ def test_a_source_that_waits_while_it_is_congested_loses_nothing_at_a_slow_sink(
 def test_a_dead_sink_costs_the_other_nothing_and_is_said(fanout, tmp_path):
     (tmp_path / "file").touch()
     good, dead = tmp_path / "good.jsonl", tmp_path / "file" / "dead.jsonl"
-    fanout.follow((file(good), file(dead)))
+    fanout.follow((file(good), file(dead)), Credentials())
     for sequence in range(10_000):
         fanout.emit(delivered(sequence))
         if sequence % 1000 == 0:
@@ -113,15 +123,15 @@ def test_what_a_dead_sink_could_not_take_is_written_by_the_next_process(tmp_path
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "dead.jsonl"
     sink = file(path, spool=SpoolSpace(size_bytes=1 << 24))
-    places = Places(spools=tmp_path / "spools")
-    before = Fanout("ns/svc", places, lambda: None)
-    before.follow((sink,))
+    spools = tmp_path / "spools"
+    before = Fanout("ns/svc", spools, lambda: None)
+    before.follow((sink,), Credentials())
     for sequence in range(50):
         before.emit(delivered(sequence))
     asyncio.run(before.close())
     (tmp_path / "file").unlink()
-    after = Fanout("ns/svc", places, lambda: None)
-    after.follow((sink,))
+    after = Fanout("ns/svc", spools, lambda: None)
+    after.follow((sink,), Credentials())
     eventually(lambda: len(lines(path)) == 50)
     asyncio.run(after.close())
     assert [json.loads(line)["data"]["sequence"] for line in lines(path)] == [*range(50)]

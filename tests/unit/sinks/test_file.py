@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from framepilot.contract.desired import DesiredSink, Rotation
+from framepilot_app.credentials import Credentials
 from framepilot_app.sinks.file import FileSink
 from framepilot_app.sinks.open import open_sink
 from framepilot_app.sinks.sink import SinkError
@@ -117,12 +118,12 @@ def test_standard_output_that_nobody_reads_is_an_error():
 
 
 def test_a_declared_sink_opens_by_its_type(tmp_path):
-    assert isinstance(open_sink(DesiredSink(name="out", type="stdout")), StdoutSink)
-    file = open_sink(DesiredSink(name="out", type="file", path=tmp_path / "events.jsonl"))
+    assert isinstance(open_sink("ns/svc", DesiredSink(name="out", type="stdout"), Credentials()), StdoutSink)
+    file = open_sink("ns/svc", DesiredSink(name="out", type="file", path=tmp_path / "events.jsonl"), Credentials())
     assert isinstance(file, FileSink)
     file.close()
 
 
 def test_a_file_sink_without_path_is_refused():
     with pytest.raises(SinkError, match=r"'out'.*set `path`"):
-        open_sink(DesiredSink(name="out", type="file"))
+        open_sink("ns/svc", DesiredSink(name="out", type="file"), Credentials())

@@ -97,13 +97,26 @@ class SpoolSpace(Document):
     path: Path | None = None
 
 
+class SinkTls(Document):
+    """Files: the authority that signed the receiver's certificate (absent: the system's), and one's own certificate."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
 class DesiredSink(Document):
-    """Where results go. `drops` adds an event for each dropped frame."""
+    """Where results go. `drops` adds an event for each dropped frame.
+
+    `path` and `rotate` are a file's, `url` and `tls` those of a broker (mqtt) or a web server (webhook).
+    """
 
     name: Name
-    type: Literal["stdout", "file"]
+    type: Literal["stdout", "file", "mqtt", "webhook"]
     path: Path | None = None
+    url: str | None = None
     rotate: Rotation | None = None
+    tls: SinkTls | None = None
     spool: SpoolSpace | None = None
     drops: bool = False
 

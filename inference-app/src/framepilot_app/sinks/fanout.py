@@ -6,12 +6,14 @@ import asyncio
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from framepilot.contract.desired import DesiredSink
 from framepilot.contract.observed import ObservedSink, SinkState
+from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.sinks.event import encode
-from framepilot_app.sinks.open import Places, open_sink, open_spool
+from framepilot_app.sinks.open import open_sink, open_spool
 from framepilot_app.sinks.outbox import BACK, Outbox
 from framepilot_app.sinks.spooler import Spooler
 from framepilot_app.sinks.writer import SinkWriter
@@ -19,9 +21,10 @@ from framepilot_app.sinks.writer import SinkWriter
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One sink: what waits for it, and who writes it."""
+    """One sink: what it was begun with, what waits for it, and who writes it."""
 
     declared: DesiredSink
+    credentials: Credentials
     outbox: Outbox
     writer: SinkWriter
 
@@ -33,20 +36,21 @@ class Branch:
 class Fanout:
     """Changed on the event loop only; `emit` and `congested` are called on any thread."""
 
-    def __init__(self, service: str, places: Places, on_room: Callable[[], None]) -> None:
-        """`on_room`: called on any thread when it may be congested no more."""
+    def __init__(self, service: str, spools: Path, on_room: Callable[[], None]) -> None:
+        """`spools`: the folder of spools that were not given one. `on_room`: it may be congested no more."""
         self._service = service
-        self._places = places
+        self._spools = spools
         self._on_room = on_room
         # Replaced, never changed in place: workers read it without a lock.
         self._branches: tuple[Branch, ...] = ()
 
-    def follow(self, declared: tuple[DesiredSink, ...]) -> None:
+    def follow(self, declared: tuple[DesiredSink, ...], credentials: Credentials) -> None:
         """Sinks that are declared come, others go; what waits for those is written as long as they take it."""
-        running = {branch.declared: branch for branch in self._branches}
-        for sink in [sink for sink in running if sink not in declared]:
-            running.pop(sink).writer.begin_to_close()
-        self._branches = tuple(running[sink] if sink in running else self._begin(sink) for sink in declared)
+        kept = {branch.declared: branch for branch in self._branches if branch.credentials == credentials}
+        for branch in self._branches:
+            if branch.declared not in declared or branch.credentials != credentials:
+                branch.writer.begin_to_close()
+        self._branches = tuple(kept[sink] if sink in kept else self._begin(sink, credentials) for sink in declared)
 
     def emit(self, outcome: Outcome) -> None:
         """A frame leaves: an event for every sink that wants it. Never waits."""
@@ -76,14 +80,14 @@ class Fanout:
         """Every sink as `/status` shows it."""
         return [self._observed(branch) for branch in self._branches]
 
-    def _begin(self, sink: DesiredSink) -> Branch:
+    def _begin(self, sink: DesiredSink, credentials: Credentials) -> Branch:
         outbox = Outbox(back=BACK if sink.spool else None, on_room=self._on_room)
         spooler = None
         if sink.spool is not None:
-            opener = functools.partial(open_spool, self._service, sink.name, sink.spool, self._places)
+            opener = functools.partial(open_spool, self._service, sink.name, sink.spool, self._spools)
             spooler = Spooler(sink.name, outbox, opener)
-        writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, sink), spooler)
-        return Branch(sink, outbox, writer)
+        writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, self._service, sink, credentials), spooler)
+        return Branch(sink, credentials, outbox, writer)
 
     def _observed(self, branch: Branch) -> ObservedSink:
         counts = branch.outbox.counts()
