@@ -43,7 +43,10 @@ _TEMPLATE = "spec/template"
 _STORE = "file:relative/folder or https://host/folder, without user name, password, '?' and '#'"
 _AMOUNT = "an amount; write a number of 0 or more and perhaps a unit, such as 2, 500m or 4Gi"
 _NO_SECRET = "write the user name and the password into the Secret that credentialsSecretName names"
-_ENDS = "/etc/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at /models"
+_ENDS = (
+    "/etc/framepilot, /run/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at "
+    "/models"
+)
 
 INVALID_SERVICES = (
     InvalidService(
