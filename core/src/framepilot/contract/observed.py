@@ -187,6 +187,12 @@ class ObservedState(Document):
             return {}
         return {module.name: module for module in self.modules if module.service == service}
 
+    def streams_of(self, service: str, uid: str) -> tuple[ObservedStream, ...]:
+        """The streams of a service; none if it does not run here, or if another of its name does."""
+        if self.pipeline(service, uid) is None:
+            return ()
+        return tuple(stream for stream in self.streams if stream.service == service)
+
     @classmethod
     def parse(cls, text: str | bytes) -> ObservedState:
         """Read a `/status` answer.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from framepilot_app.frames import Image
 from framepilot_app.streams.camera import LiveSource
+from framepilot_app.streams.capture import MOST_DECODE_ERRORS
 from framepilot_app.streams.pace import Pace, Thinning
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.source import SourceError
@@ -135,18 +136,28 @@ class Attempt:
                 self._cancelled.wait(max(0.0, started + pace.due_s(index) - self._clock()))
             began = self._clock()
             with self._waiting():
-                found = source.grab()
+                found = self._grab(source, began + settings.timeout_s)
             now = self._clock()
             if now - began >= settings.timeout_s:
                 # FFmpeg gave up waiting and returned what it had kept back: it is as old as the silence is long.
                 return self.silence()
             if not found:
-                return f"{self._shown} has ended"
+                return f"{self._shown} has ended, or sends nothing any more that can be decoded"
             if pace.keeps(index) if pace is not None else thinning.keeps(now):
                 with self._waiting():
                     image = source.retrieve()
                 self._hand_on(image)
             index += 1
+
+    def _grab(self, source: LiveSource, until: float) -> bool:
+        """Decode the next frame; one that cannot be decoded is passed over, so many in a row and so long."""
+        for _ in range(MOST_DECODE_ERRORS):
+            # OpenCV says the same of a frame that is damaged and of the end; after the end it says so at once.
+            if source.grab():
+                return True
+            if self._clock() >= until or self._cancelled.is_set():
+                break
+        return False
 
     def _hand_on(self, image: Image) -> None:
         now = self._clock()

@@ -18,7 +18,8 @@ from framepilot_app.streams.capture import HARDWARE, SOFTWARE, CaptureSource
 from framepilot_app.streams.diagnosis import why_not_opened
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.source import SourceError
-from framepilot_app.streams.uri import PASSWORD, USERNAME, redact, scheme_of, with_login, with_transport
+from framepilot_app.streams.transport import GATE
+from framepilot_app.streams.uri import PASSWORD, USERNAME, redact, scheme_of, with_login
 
 _DEVICE_BUFFER: Final = 1
 """Frames that the driver keeps back: the newest only."""
@@ -56,15 +57,13 @@ def open_camera(settings: ReaderSettings, login: Login | None, *, hardware: bool
         return _open_device(Path(uri.removeprefix("device://")))
     if login is None and (USERNAME in uri or PASSWORD in uri):
         raise SourceError(f"'{redact(uri)}' needs a user name and a password, and there are none; give credentials")
-    location = with_login(uri, login)
-    if scheme_of(uri).startswith("rtsp"):
-        location = with_transport(location, settings.transport)
     timeout_ms = max(1, round(settings.timeout_s * 1000))
     timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms)
     parameters = (*timeouts, *SOFTWARE, *(HARDWARE if hardware else ()))
-    capture = cv2.VideoCapture(location, cv2.CAP_FFMPEG, parameters)
+    GATE.enter(settings.transport)
+    capture = cv2.VideoCapture(with_login(uri, login), cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
-        reason = why_not_opened(uri, settings.timeout_s, has_login=login is not None)
+        reason = why_not_opened(uri, settings.timeout_s, settings.transport, has_login=login is not None)
         raise SourceError(f"'{redact(uri)}' cannot be opened: {reason}")
     return CaptureSource(capture, f"'{redact(uri)}'")
 

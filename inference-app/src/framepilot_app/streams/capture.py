@@ -22,7 +22,7 @@ LARGEST_PIXELS: Final = 7680 * 4320
 """The largest frame that is taken; with the number of frames that a stream may hold, it bounds memory."""
 
 MOST_DECODE_ERRORS: Final = 64
-"""Frames in a row that FFmpeg may fail to decode before the source is said to be broken."""
+"""Frames in a row that may fail to be decoded before a source is said to be broken."""
 
 SOFTWARE: Final = (cv2.CAP_PROP_N_THREADS, 1)
 HARDWARE: Final = (cv2.CAP_PROP_HW_ACCELERATION, cv2.VIDEO_ACCELERATION_ANY)
@@ -33,8 +33,9 @@ HARDWARE: Final = (cv2.CAP_PROP_HW_ACCELERATION, cv2.VIDEO_ACCELERATION_ANY)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 os.environ.setdefault("OPENCV_FFMPEG_DECODE_ATTEMPTS", str(MOST_DECODE_ERRORS))
-# Without it OpenCV asks for RTSP over TCP itself, and the option in the URI is not looked at.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp")
+# OpenCV opens one source at a time, as FFmpeg once needed it: a camera that is away, and takes all of its time-out,
+# would keep every other one from being opened.
+os.environ.setdefault("OPENCV_FFMPEG_IS_THREAD_SAFE", "1")
 
 
 class CaptureSource:

@@ -15,7 +15,7 @@ PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _LONGEST_ANSWER: Final = 4096
 
 
-def why_not_opened(uri: str, timeout_s: float, *, has_login: bool) -> str:
+def why_not_opened(uri: str, timeout_s: float, transport: str, *, has_login: bool) -> str:
     """What is wrong and what to do, in one sentence part; `uri` has no credentials in it."""
     parts = urlsplit(uri)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -31,6 +31,9 @@ def why_not_opened(uri: str, timeout_s: float, *, has_login: bool) -> str:
         return f"{host}:{port} refuses connections; check that it runs, and the port"
     except OSError as error:
         return f"{host}:{port} cannot be reached: {error.strerror or type(error).__name__}"
+    if status is not None and status < 400:
+        other = f", or not by {transport}; try another transport" if parts.scheme.startswith("rtsp") else ""
+        return f"{host}:{port} answers, but with nothing that FFmpeg can decode{other}"
     return _meaning(status, host, port, has_login=has_login)
 
 
@@ -73,6 +76,4 @@ def _meaning(status: int | None, host: str, port: int, *, has_login: bool) -> st
         return f"{host}:{port} asks for a user name and a password (status {status}); give them as credentials"
     if status in {404, 410}:
         return f"{host}:{port} has nothing under this path (status {status}); correct it"
-    if status >= 400:
-        return f"{host}:{port} answers with status {status}"
-    return f"{host}:{port} answers, but with nothing that FFmpeg can decode"
+    return f"{host}:{port} answers with status {status}"

@@ -1,4 +1,4 @@
-"""A source's URI: what may be shown of it, and what it becomes with a user name, a password and a way of transport."""
+"""A source's URI: what may be shown of it, and what it becomes with a user name and a password."""
 
 from __future__ import annotations
 
@@ -55,11 +55,3 @@ def with_login(uri: str, login: Login | None) -> str:
         return uri.replace(USERNAME, username).replace(PASSWORD, password)
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{username}:{password}@{rest}"
-
-
-def with_transport(uri: str, transport: str) -> str:
-    """An RTSP URI with the option by which FFmpeg is told how frames shall come; the camera never sees it.
-
-    https://ffmpeg.org/ffmpeg-protocols.html#rtsp
-    """
-    return f"{uri}{'&' if '?' in uri else '?'}{transport}"
