@@ -23,6 +23,7 @@ from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
@@ -79,6 +80,7 @@ class App:
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
+            gate=Gate(device.longest_batch_s),
             hub=Hub(),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),

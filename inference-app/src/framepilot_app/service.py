@@ -21,6 +21,7 @@ from framepilot_app.control.rollout import ModuleRollouts
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import Graph, build
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
@@ -41,7 +42,7 @@ BATCHES_IN_FLIGHT = 3
 """One on the device, one being prepared, one being decoded."""
 
 MIN_WINDOW = 4
-"""Frames of one stream that may always be in flight."""
+"""Frames that may always be in flight."""
 
 TRIM_AFTER_S = 0.5
 """From a version's last item to the return of its memory: its last results are decoded and gone by then."""
@@ -56,6 +57,7 @@ class Machinery:
     workers: Workers
     pipeline: Pipeline
     device: DeviceThread
+    gate: Gate
     hub: Hub
     store: ModelStore
     journal: Journal
@@ -247,13 +249,16 @@ class Service:
     def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
         wanted = {stream.name: stream for stream in declared}
         for name, stream in [*self.streams.items()]:
-            if wanted.get(name) != stream.declared:
+            if name not in wanted or _source(wanted[name]) != _source(stream.declared):
                 del self.streams[name]
                 self._leave(stream)
         for name, entry in wanted.items():
             if name not in self.streams:
                 self.streams[name] = Stream(entry, self._inlet(entry))
-            self.streams[name].inlet.objective_s = self.declared.objective_ms / 1000
+            stream = self.streams[name]
+            stream.declared = entry
+            stream.inlet.priority = entry.priority
+            stream.inlet.objective_s = self.declared.objective_ms / 1000
 
     def _leave(self, stream: Stream) -> None:
         stream.inlet.close()
@@ -265,13 +270,13 @@ class Service:
     def _inlet(self, entry: DesiredStream) -> Inlet:
         return Inlet(
             service=self.name,
-            stream=entry.name,
-            delivery=entry.delivery,
+            declared=entry,
             objective_s=self.declared.objective_ms / 1000,
             line=Line(self._emit),
             graph=self._bound_graph,
             start=self._machinery.pipeline.start,
-            window=self._window,
+            window=self._window if entry.delivery is Delivery.LOSSLESS else self._room,
+            gate=self._machinery.gate,
         )
 
     def _subscribe(self, stream: Stream) -> Subscription:
@@ -286,9 +291,13 @@ class Service:
         return self._graph
 
     def _window(self) -> int:
-        """Frames of one stream that may be in flight: enough to fill every batch, shared between the streams."""
+        """Frames of one lossless stream that may be in flight: its part of what fills every batch."""
+        return max(MIN_WINDOW, self._room() // max(len(self.streams), 1))
+
+    def _room(self) -> int:
+        """Frames of all newest streams together that may be in flight: enough to fill every batch."""
         largest = max(served.module.batch.size for served in [*self.modules.values()])
-        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest // max(len(self.streams), 1))
+        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest)
 
     def _follow_sinks(self, declared: tuple[DesiredSink, ...]) -> None:
         wanted = {sink.name: sink for sink in declared}
@@ -326,3 +335,8 @@ class Service:
                 log.info(
                     "a frame did not reach a removed sink", extra={"frame": str(outcome.frame.id), "error": str(error)}
                 )
+
+
+def _source(declared: DesiredStream) -> DesiredStream:
+    """What a stream has to be opened anew for, if it changes: all but the priority."""
+    return declared.model_copy(update={"priority": 0})

@@ -14,7 +14,7 @@ from framepilot_app.sinks.sink import SinkError
 from framepilot_app.sinks.writer import SinkWriter
 
 DEADLINE_S = 30
-FRAME = Frame(FrameId("ns/svc", "door", 1, 0), np.zeros((2, 2, 3), np.uint8), 0, 0, 1, enforced=False)
+FRAME = Frame(FrameId("ns/svc", "door", 1, 0), np.zeros((2, 2, 3), np.uint8), 0, 0, 1, enforced=False, priority=50)
 
 
 class MemorySink:

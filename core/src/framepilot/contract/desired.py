@@ -55,7 +55,10 @@ class Where(Document):
 
 
 class DesiredStream(Document):
-    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again."""
+    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again.
+
+    `priority` says who goes first when there is more than can be served: the higher.
+    """
 
     name: Name
     source: str
@@ -63,6 +66,7 @@ class DesiredStream(Document):
     delivery: Delivery = Delivery.NEWEST
     loop: bool = False
     realtime: bool = True
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
 
 
 class DesiredModule(Document):

@@ -66,6 +66,7 @@ class Pipeline:
 
     def _visit(self, journey: Journey, node: Node, regions: tuple[Region, ...]) -> None:
         """A module's turn with a frame: its items are announced now and prepared on a worker."""
+        node.module.visit(len(regions))
         if not regions:
             journey.open_module(node.module.name, node.module.model_name, _version(node.module), ())
             self._module_done(journey, node)

@@ -160,6 +160,7 @@ def _stream(stream: Stream) -> DesiredStream:
         delivery=stream.effective_delivery,
         loop=stream.loop,
         realtime=stream.effective_realtime,
+        priority=stream.priority,
     )
 
 
