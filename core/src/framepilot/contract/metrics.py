@@ -11,6 +11,7 @@ MODULE: Final = "module"
 REASON: Final = "reason"
 STAGE: Final = "stage"
 VERSION: Final = "version"
+THREAD: Final = "thread"
 
 # Frames: ingested = delivered + dropped + in_flight for each service and stream
 FRAMES_INGESTED: Final = "framepilot_frames_ingested_total"
@@ -26,6 +27,10 @@ MODULE_STAGE: Final = "framepilot_module_stage_seconds"
 MODULE_BATCH_CAP: Final = "framepilot_module_batch_cap_items"
 MODULE_BATCH_ITEMS: Final = "framepilot_module_batch_items"
 MODULE_VERSION: Final = "framepilot_module_version_info"
+
+# Faults of the app itself
+THREADS_DIED: Final = "framepilot_threads_died_total"
+TASKS_FAILED: Final = "framepilot_tasks_failed_total"
 
 # Device and contract
 DEVICE_BUSY: Final = "framepilot_device_busy_seconds_total"

@@ -18,7 +18,6 @@ from framepilot_app.modules.module import Module, StageTimes
 from framepilot_app.modules.preprocess import prepare
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.tasks.decode import decode
-from framepilot_app.modules.tasks.mismatch import OutputMismatch
 from framepilot_app.modules.work import Workers
 
 
@@ -137,13 +136,13 @@ def _predictions(done: BatchDone) -> Sequence[Prediction | Exception]:
     transforms = [item.prepared.transform for item in done.items]
     try:
         return decode(output, done.outputs, transforms)
-    except OutputMismatch as error:
+    except Exception as error:  # noqa: BLE001 whatever a decoder stumbles over costs the item, not the batch
         if len(done.items) == 1:
             return [error]
     alone: list[Prediction | Exception] = []
     for index, transform in enumerate(transforms):
         try:
             alone += decode(output, [array[index : index + 1] for array in done.outputs], [transform])
-        except OutputMismatch as error:
+        except Exception as error:  # noqa: BLE001
             alone.append(error)
     return alone
