@@ -18,11 +18,12 @@ from framepilot.contract.events import StreamKey
 Group = tuple[str, ...]
 """Whose frames are served first come, first served: the newest streams of a service, or one lossless stream."""
 
-START_FACTOR: Final = 1.25
-MOST_FACTOR: Final = 8.0
-RAISE: Final = 1.25
-HALF_LIFE_S: Final = 5.0
-"""A raised margin has lost half of what it is above 1 after so long, whether frames end meanwhile or not."""
+START_S: Final = 0.02
+HALF_LIFE_S: Final = 10.0
+"""A margin has lost half of its length after so long, whether frames end meanwhile or not."""
+
+MOST_SHARE: Final = 0.5
+"""The most of a frame's time that a margin may take: on a machine that stalls, waiting at the gate would not help."""
 
 CLAIM_FRAMES: Final = 8
 """How many frames a stream that was not there when it had its turn may have sooner for that."""
@@ -48,7 +49,7 @@ class Cost:
 class Waiting:
     """The newest frame of a stream, at the gate. `deadline` is in monotonic seconds.
 
-    `turn` is its stream's (`Turns.turn`), `margin` the factor by which its cost may be overrun, `room` how many frames
+    `turn` is its stream's (`Turns.turn`), `margin` the seconds by which its cost may be overrun, `room` how many frames
     of its group may be in flight: enough to keep the device busy.
     """
 
@@ -130,7 +131,8 @@ def decide(waiting: Sequence[Waiting], in_flight: Sequence[InFlight], now: float
         if key in kept_free or frames[key] >= frame.room:
             continue
         expected = _ahead(frame, in_flight, longest_batch) + frame.cost.alone
-        if now + frame.margin * expected <= frame.deadline:
+        time = frame.deadline - now
+        if expected + min(frame.margin, MOST_SHARE * time) <= time:
             return Admit(frame.stream, Promise(now, expected, frame.deadline))
         if not frames[key]:
             # Nothing of its group will end and ask again, so it is not held; and no estimate, however wrong, can keep
@@ -174,29 +176,31 @@ def _ahead(frame: Waiting, in_flight: Sequence[InFlight], longest_batch: float) 
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """The factor by which expectations are stretched, so that hardly one is overrun.
+    """The seconds that are added to what is expected, so that hardly a frame takes longer: the longest overrun of late.
 
     It rises at an overrun and falls with time. Frames that were let in before it rose do not raise it again: one stall
-    is one overrun, however many frames it caught (as TCP halves its window once a round trip).
+    is one overrun, however many frames it caught (as TCP halves its window once a round trip). What a batch takes is
+    measured anyhow; what is left is what threads wait for each other and for the machine, which adds to it.
     """
 
-    raised_to: float = START_FACTOR
+    raised_to: float = START_S
     raised_at: float = -math.inf
 
-    def factor(self, now: float) -> float:
-        """The factor at a time, monotonic seconds."""
+    def seconds(self, now: float) -> float:
+        """The margin at a time, monotonic seconds."""
         if math.isinf(self.raised_at):
             return self.raised_to
-        return 1 + (self.raised_to - 1) * 2 ** (-max(now - self.raised_at, 0) / HALF_LIFE_S)
+        return self.raised_to * 2 ** (-max(now - self.raised_at, 0) / HALF_LIFE_S)
 
     def after(self, promise: Promise, now: float, *, late: bool) -> Margin:
         """The margin after a frame has ended now; `late`: it was dropped for its deadline."""
+        time = promise.deadline - promise.admitted_at
         took = now - promise.admitted_at
-        factor = self.factor(now)
-        overrun = late or (took > factor * promise.expected and took > RISKY * (promise.deadline - promise.admitted_at))
-        if not overrun or promise.admitted_at <= self.raised_at:
+        overrun = time if late else took - promise.expected
+        risky = late or took > RISKY * time
+        if not risky or overrun <= self.seconds(now) or promise.admitted_at <= self.raised_at:
             return self
-        return Margin(min(factor * RAISE, MOST_FACTOR), now)
+        return Margin(min(overrun, MOST_SHARE * time), now)
 
 
 class Turns:

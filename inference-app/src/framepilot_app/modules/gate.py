@@ -169,15 +169,15 @@ class Gate:
 
     def _candidates(self, now: float) -> list[Waiting]:
         costs: dict[Graph, Cost] = {}
-        factors: dict[MarginKey, float] = {}
+        margins: dict[MarginKey, float] = {}
         candidates = []
         for stream, waiting in self._waiting.items():
             frame, graph = waiting.journey.frame, waiting.journey.graph
             key = (frame.id.service, frame.priority)
             if graph not in costs:
                 costs[graph] = graph.cost()
-            if key not in factors:
-                factors[key] = self._margins.get(key, Margin()).factor(now)
+            if key not in margins:
+                margins[key] = self._margins.get(key, Margin()).seconds(now)
             turn = self._turns.turn(stream, frame.priority, costs[graph].work)
             candidates.append(
                 Waiting(
@@ -187,7 +187,7 @@ class Gate:
                     turn=turn,
                     deadline=frame.deadline,
                     cost=costs[graph],
-                    margin=factors[key],
+                    margin=margins[key],
                     room=waiting.room(),
                 )
             )
