@@ -56,6 +56,11 @@ def test_no_margin_takes_more_than_half_of_a_frames_time():
     assert admitted([waits("a", deadline=0.139, margin=9.0)], [flies(5)]) is None
 
 
+def test_with_little_ahead_a_frame_that_could_make_it_is_not_held_for_the_margin():
+    assert admitted([waits("a", deadline=0.041, margin=9.0)], [flies(2)]) == "a"
+    assert admitted([waits("a", deadline=0.051, margin=9.0)], [flies(3)]) is None
+
+
 def test_no_more_frames_fly_than_the_device_has_use_for():
     assert admitted([waits("a", room=5)], [flies(4)]) == "a"
     assert decide([waits("a", room=5)], [flies(5)], 0.0, 0.0) == Hold()

@@ -132,7 +132,9 @@ def decide(waiting: Sequence[Waiting], in_flight: Sequence[InFlight], now: float
             continue
         expected = _ahead(frame, in_flight, longest_batch) + frame.cost.alone
         time = frame.deadline - now
-        if expected + min(frame.margin, MOST_SHARE * time) <= time:
+        # With little ahead of it, waiting would not make it safer.
+        margin = min(frame.margin, MOST_SHARE * time) if busy(frames[key], frame.room) else 0.0
+        if expected + margin <= time:
             return Admit(frame.stream, Promise(now, expected, frame.deadline))
         if not frames[key]:
             # Nothing of its group will end and ask again, so it is not held; and no estimate, however wrong, can keep
