@@ -21,13 +21,14 @@ from framepilot.contract.observed import Device, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
+from framepilot_app.credentials import Credentials
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
-from framepilot_app.streams.hub import Hub
+from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
@@ -52,8 +53,9 @@ log = logging.getLogger(__name__)
 class Options:
     """The command line. `parent` is a process whose end is this one's end, too; None: none.
 
-    `models_cache` is a folder of models that several processes share; None: models are in `cache`. A thread without a
-    sign of life for `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long.
+    `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
+    folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
+    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long.
     """
 
     desired: Path
@@ -64,6 +66,7 @@ class Options:
     device: str
     parent: int | None
     stuck_after_s: float
+    credentials: Path | None = None
 
 
 class App:
@@ -87,10 +90,12 @@ class App:
             pipeline=Pipeline(workers, device.wake),
             device=device,
             gate=Gate(device.longest_batch_s),
-            hub=Hub(),
+            hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
+            spools=options.cache / "spools",
+            credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
         self._watchdog = Watchdog(
@@ -154,6 +159,7 @@ class App:
             pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
+            sinks=tuple(sink for service in services for sink in service.sinks.observed()),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 

@@ -83,7 +83,7 @@ def test_lossless_work_counts_for_what_a_newest_frame_has_to_expect():
     entry.come("a", room=9)
     lossless = journey(frame(stream="file"), GRAPH)
     entry.gate.started(lossless)
-    entry.come("b", room=9, deadline=0.005)
+    entry.come("b", room=9, deadline=0.0025)
     assert entry.streams() == ["a"]
     entry.gate.ended(lossless, Delivered(lossless.frame, (), 1.0))
     assert entry.streams() == ["a", "b"]

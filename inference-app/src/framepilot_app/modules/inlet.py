@@ -104,6 +104,11 @@ class Inlet:
         journey.frame = frame
         self.line.settle(journey, Dropped(frame, reason))
 
+    def look_again(self) -> None:
+        """The window may have become wider."""
+        with self._room:
+            self._room.notify_all()
+
     def _settle(self, journey: Journey, outcome: Outcome) -> None:
         """A frame that was started has ended."""
         self.line.settle(journey, outcome)

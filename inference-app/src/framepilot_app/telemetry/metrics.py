@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
-from framepilot.contract.observed import ObservedState
+from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.modules.device import BatchDone
 
@@ -92,7 +92,9 @@ class StateCollector(Collector):
         """One scrape."""
         state = self._observe()
         yield from _frames(state)
+        yield from _streams(state)
         yield from _modules(state)
+        yield from _sinks(state)
         yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
         failures = self._failures()
         died = CounterMetricFamily(names.THREADS_DIED, "Threads that died unexpectedly.", labels=[names.THREAD])
@@ -122,6 +124,22 @@ def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricF
     yield from (ingested, delivered, dropped, in_flight)
 
 
+def _streams(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.STREAM]
+    states = GaugeMetricFamily(
+        names.STREAM_STATE, "1 for the state that the stream is in, 0 for the others.", labels=[*labels, names.STATE]
+    )
+    reconnects = CounterMetricFamily(names.STREAM_RECONNECTS, "Openings of a source after the first.", labels=labels)
+    hung = CounterMetricFamily(names.STREAM_HUNG, "Reads that the system did not come back from.", labels=labels)
+    for stream in state.streams:
+        key = [stream.service, stream.name]
+        for each in StreamState:
+            states.add_metric([*key, each.value], stream.state is each)
+        reconnects.add_metric(key, stream.reconnects)
+        hung.add_metric(key, stream.hung)
+    yield from (states, reconnects, hung)
+
+
 def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
     labels = [names.SERVICE, names.MODULE]
     items = CounterMetricFamily(names.MODULE_ITEMS, "Items that have run.", labels=labels)
@@ -136,3 +154,23 @@ def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetric
         if module.serving is not None:
             version.add_metric(key, {names.VERSION: module.serving.version, "model": module.model})
     yield from (items, queue, cap, version)
+
+
+def _sinks(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.SINK]
+    offered = CounterMetricFamily(names.SINK_OFFERED, "Events handed over, or found in the spool.", labels=labels)
+    written = CounterMetricFamily(names.SINK_WRITTEN, "Events that the receiver took.", labels=labels)
+    dropped = CounterMetricFamily(names.SINK_DROPPED, "Events dropped, by reason.", labels=[*labels, names.REASON])
+    waiting = GaugeMetricFamily(names.SINK_WAITING, "Events that wait to be written.", labels=labels)
+    spooled = GaugeMetricFamily(names.SINK_SPOOLED, "Those of them that wait on disk.", labels=labels)
+    connected = GaugeMetricFamily(names.SINK_CONNECTED, "1 while the sink can be written.", labels=labels)
+    for sink in state.sinks:
+        key = [sink.service, sink.name]
+        offered.add_metric(key, sink.offered)
+        written.add_metric(key, sink.written)
+        waiting.add_metric(key, sink.waiting)
+        spooled.add_metric(key, sink.spooled)
+        connected.add_metric(key, sink.state is SinkState.CONNECTED)
+        for reason, count in sink.dropped.items():
+            dropped.add_metric([*key, reason], count)
+    yield from (offered, written, dropped, waiting, spooled, connected)
