@@ -107,6 +107,13 @@ INVALID_SERVICES = (
         "spec.streams[0].delivery: Input should be 'newest' or 'lossless', got 'latest'",
     ),
     InvalidService(
+        "a priority above the highest",
+        "spec/streams/0/priority",
+        101,
+        "spec.streams[0].priority in body should be less than or equal to 100",
+        "spec.streams[0].priority: Input should be less than or equal to 100, got 101",
+    ),
+    InvalidService(
         "a source that is none",
         "spec/streams/0/source",
         "videos/door.mp4",

@@ -23,6 +23,7 @@ from framepilot_app.credentials import NO_CREDENTIALS, Credentials
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import Graph, build
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
@@ -41,7 +42,7 @@ BATCHES_IN_FLIGHT = 3
 """One on the device, one being prepared, one being decoded."""
 
 MIN_WINDOW = 4
-"""Frames of one stream that may always be in flight."""
+"""Frames that may always be in flight."""
 
 TRIM_AFTER_S = 0.5
 """From a version's last item to the return of its memory: its last results are decoded and gone by then."""
@@ -56,6 +57,7 @@ class Machinery:
     workers: Workers
     pipeline: Pipeline
     device: DeviceThread
+    gate: Gate
     hub: Hub
     store: ModelStore
     journal: Journal
@@ -231,13 +233,16 @@ class Service:
     def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
         wanted = {stream.name: stream for stream in declared}
         for name, stream in [*self.streams.items()]:
-            if wanted.get(name) != stream.declared:
+            if name not in wanted or _source(wanted[name]) != _source(stream.declared):
                 del self.streams[name]
                 self._leave(stream)
         for name, entry in wanted.items():
             if name not in self.streams:
                 self.streams[name] = Stream(entry, self._inlet(entry))
-            self.streams[name].inlet.objective_s = self.declared.objective_ms / 1000
+            stream = self.streams[name]
+            stream.declared = entry
+            stream.inlet.priority = entry.priority
+            stream.inlet.objective_s = self.declared.objective_ms / 1000
 
     def _leave(self, stream: Stream) -> None:
         stream.inlet.close()
@@ -249,13 +254,13 @@ class Service:
     def _inlet(self, entry: DesiredStream) -> Inlet:
         return Inlet(
             service=self.name,
-            stream=entry.name,
-            delivery=entry.delivery,
+            declared=entry,
             objective_s=self.declared.objective_ms / 1000,
             line=Line(self._emit),
             graph=self._bound_graph,
             start=self._machinery.pipeline.start,
-            window=self._window if entry.delivery is Delivery.NEWEST else self._lossless_window,
+            window=self._lossless_window if entry.delivery is Delivery.LOSSLESS else self._room,
+            gate=self._machinery.gate,
         )
 
     @property
@@ -282,9 +287,13 @@ class Service:
         return self._graph
 
     def _window(self) -> int:
-        """Frames of one stream that may be in flight: enough to fill every batch, shared between the streams."""
+        """Frames of one lossless stream that may be in flight: its part of what fills every batch."""
+        return max(MIN_WINDOW, self._room() // max(len(self.streams), 1))
+
+    def _room(self) -> int:
+        """Frames of all newest streams together that may be in flight: enough to fill every batch."""
         largest = max(served.module.batch.size for served in [*self.modules.values()])
-        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest // max(len(self.streams), 1))
+        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest)
 
     def _lossless_window(self) -> int:
         """The same, and none while what leaves comes faster than a sink takes it: that is back-pressure, not loss."""
@@ -298,3 +307,8 @@ class Service:
     def _room_at_sinks(self) -> None:
         for stream in [*self.streams.values()]:
             stream.inlet.look_again()
+
+
+def _source(declared: DesiredStream) -> DesiredStream:
+    """What a stream has to be opened anew for, if it changes: all but the priority."""
+    return declared.model_copy(update={"priority": 0})

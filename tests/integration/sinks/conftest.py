@@ -39,7 +39,7 @@ class Feed:
     def send(self, count: int = 1) -> None:
         """The next frames."""
         for sequence in range(self.offered, self.offered + count):
-            frame = Frame(FrameId("site/lobby", "door", 1, sequence), PICTURE, 0, 0, 1, enforced=False)
+            frame = Frame(FrameId("site/lobby", "door", 1, sequence), PICTURE, 0, 0, 1, enforced=False, priority=50)
             self._fanout.emit(Delivered(frame, (), 1.0))
         self.offered += count
 

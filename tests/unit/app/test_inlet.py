@@ -6,8 +6,9 @@ import threading
 
 import numpy as np
 
-from framepilot.contract.desired import Delivery
+from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot_app.frames import Delivered, Dropped, DropReason
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.line import Line
 from support.eventually import eventually
@@ -27,13 +28,13 @@ class World:
         self.line = Line(self.emitted.append)
         self.inlet = Inlet(
             service="s/s",
-            stream="door",
-            delivery=delivery,
+            declared=DesiredStream(name="door", source="test://8x8", delivery=delivery),
             objective_s=0.2,
             line=self.line,
             graph=lambda: GRAPH,
             start=self.started.append,
             window=lambda: self.window,
+            gate=Gate(lambda: 0.0, clock=lambda: 10.0),
         )
 
     def offer(self, sequence: int) -> None:

@@ -106,14 +106,15 @@ def test_a_stream_is_written_with_what_holds_for_its_kind_of_source():
     document["spec"]["streams"] = [
         {"name": "video", "source": "file:///door.mp4"},
         {"name": "camera", "source": "test://160x120?fps=20"},
-        {"name": "flood", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": False},
+        {"name": "flood", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": False, "priority": 90},
     ]
     resource = parse_resource(document, "test")
     assert isinstance(resource, InferenceService)
-    assert [(each.name, each.delivery, each.realtime) for each in build(resource).pipelines[0].streams] == [
-        ("video", Delivery.LOSSLESS, False),
-        ("camera", Delivery.NEWEST, True),
-        ("flood", Delivery.LOSSLESS, False),
+    streams = build(resource).pipelines[0].streams
+    assert [(each.name, each.delivery, each.realtime, each.priority) for each in streams] == [
+        ("video", Delivery.LOSSLESS, False, 50),
+        ("camera", Delivery.NEWEST, True, 50),
+        ("flood", Delivery.LOSSLESS, False, 90),
     ]
 
 

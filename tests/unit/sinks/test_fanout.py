@@ -23,7 +23,9 @@ PICTURE = np.zeros((2, 2, 3), np.uint8)
 
 
 def delivered(sequence):
-    return Delivered(Frame(FrameId("ns/svc", "door", 1, sequence), PICTURE, 0, 0, 1, enforced=False), (), 1.0)
+    return Delivered(
+        Frame(FrameId("ns/svc", "door", 1, sequence), PICTURE, 0, 0, 1, enforced=False, priority=50), (), 1.0
+    )
 
 
 def file(path: Path, **parts) -> DesiredSink:

@@ -57,6 +57,7 @@ class Where(Document):
 class DesiredStream(Document):
     """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again.
 
+    `priority` says who goes first when there is more than can be served: the higher.
     `transport` is for RTSP. A live source that is not open, or gives no frame, after `timeout_ms` is stalled.
     """
 
@@ -66,6 +67,7 @@ class DesiredStream(Document):
     delivery: Delivery = Delivery.NEWEST
     loop: bool = False
     realtime: bool = True
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
     transport: Literal["tcp", "udp"] = "tcp"
     timeout_ms: Annotated[float, Field(gt=0)] = 5000
 

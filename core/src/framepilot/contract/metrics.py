@@ -13,6 +13,7 @@ SINK: Final = "sink"
 STATE: Final = "state"
 STAGE: Final = "stage"
 VERSION: Final = "version"
+THREAD: Final = "thread"
 
 # Frames: ingested = delivered + dropped + in_flight for each service and stream
 FRAMES_INGESTED: Final = "framepilot_frames_ingested_total"
@@ -41,6 +42,10 @@ SINK_DROPPED: Final = "framepilot_sink_events_dropped_total"
 SINK_WAITING: Final = "framepilot_sink_events_waiting"
 SINK_SPOOLED: Final = "framepilot_sink_events_spooled"
 SINK_CONNECTED: Final = "framepilot_sink_connected"
+
+# Faults of the app itself
+THREADS_DIED: Final = "framepilot_threads_died_total"
+TASKS_FAILED: Final = "framepilot_tasks_failed_total"
 
 # Device and contract
 DEVICE_BUSY: Final = "framepilot_device_busy_seconds_total"

@@ -85,6 +85,8 @@ class Stream(ResourcePart):
     """Start again at the end."""
     realtime: bool | None = None
     """Pace the source by its own rate, as a camera would; absent: all but files, which are read as fast as can be."""
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    """Who goes first when there is more than can be served: the higher; streams of equal priority share evenly."""
     transport: Transport | None = None
     """How RTSP comes: `tcp`, or `udp`, which loses pictures rather than time; absent: tcp."""
     timeout: Duration | None = None

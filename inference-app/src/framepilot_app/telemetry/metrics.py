@@ -5,7 +5,8 @@ Label values come from the desired state, so their number is bounded by what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -64,12 +65,26 @@ class Metrics:
             self._stage.labels(service, module, "queue").observe(done.started_at - item.arrived_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What should never happen, counted: threads that died, by kind, and tasks of workers that raised."""
+
+    threads: Mapping[str, int]
+    tasks: int
+
+
 class StateCollector(Collector):
     """Turns `/status` into metrics, so that the two never disagree. `busy_s` is the device thread's, in seconds."""
 
-    def __init__(self, observe: Callable[[], ObservedState], busy_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        observe: Callable[[], ObservedState],
+        busy_s: Callable[[], float],
+        failures: Callable[[], Failures],
+    ) -> None:
         self._observe = observe
         self._busy_s = busy_s
+        self._failures = failures
 
     def collect(
         self,
@@ -81,6 +96,12 @@ class StateCollector(Collector):
         yield from _modules(state)
         yield from _sinks(state)
         yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
+        failures = self._failures()
+        died = CounterMetricFamily(names.THREADS_DIED, "Threads that died unexpectedly.", labels=[names.THREAD])
+        for thread, count in failures.threads.items():
+            died.add_metric([thread], count)
+        yield died
+        yield CounterMetricFamily(names.TASKS_FAILED, "Tasks of workers that raised unexpectedly.", failures.tasks)
         yield GaugeMetricFamily(names.DESIRED_GENERATION, "Generation of the desired state in force.", state.generation)
         yield GaugeMetricFamily(
             names.DESIRED_ERROR, "1 while the desired state found is not in force.", bool(state.error)

@@ -14,6 +14,7 @@ from typing import Final
 from framepilot.contract.desired import DesiredState
 from framepilot.contract.document import DocumentError
 from framepilot.contract.observed import ObservedState
+from framepilot_operator.cluster.child_log import ChildLog
 from framepilot_operator.cluster.desired_file import read_desired, store_next
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.cluster.process import ChildProcess, ChildSpec
@@ -194,7 +195,7 @@ def _child(folder: Path, desired_file: Path, launch: Launch) -> ChildSpec:
             *(() if launch.credentials is None else ("--credentials", str(launch.credentials))),
         ),
         environment=_environment(os.environ),
-        log=folder / "log",
+        log=ChildLog(folder / "log"),
         lock=folder / "lock",
         listen=cache / "listen",
         stdout=launch.stdout,

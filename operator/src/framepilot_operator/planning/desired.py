@@ -167,6 +167,7 @@ def _stream(stream: Stream) -> DesiredStream:
         delivery=stream.effective_delivery,
         loop=stream.loop,
         realtime=stream.effective_realtime,
+        priority=stream.priority,
         transport=(stream.transport or Transport.TCP).value,
         timeout_ms=stream.timeout_ms,
     )
