@@ -14,13 +14,13 @@ from framepilot_app.credentials import Credentials
 from framepilot_app.streams.live import LiveReader
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.synthetic import SyntheticSettings, SyntheticSource, read_number
-from support import debian
+from support import gstreamer
 from support.cameras.process import CameraProcess, rtsp_camera, web_camera
 from support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
-needs_rtsp = pytest.mark.skipif(debian.lacks_rtsp(), reason="there is no GStreamer RTSP server: make servers")
+needs_rtsp = pytest.mark.skipif(gstreamer.missing(), reason="there is no GStreamer RTSP server: make servers")
 TIMEOUT_S = 3.0
 """Enough for RTSP to be opened on a busy machine."""
 
