@@ -111,7 +111,7 @@ samples: setup ## Fetch and build the sample models and videos into the cache
 
 .PHONY: servers
 servers: setup ## Install the servers that tests need from Debian, as root; elsewhere say which
-	@$(BIN)/python -m support.debian
+	@$(BIN)/python -m support.gstreamer
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

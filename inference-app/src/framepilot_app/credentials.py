@@ -1,7 +1,7 @@
 """User names and passwords of streams and sinks, from files: `<name>.username` and `<name>.password` in one folder.
 
 It is what a mounted Secret looks like. The files are read anew at each use, so what is written into them is in force
-with the next one. Nothing here shows what it read: an error names the file, and what others say goes through `hide`.
+with the next one. Nothing here shows what it read: an error names the file.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 LARGEST_BYTES: Final = 4096
 """More than this is no user name and no password, but another file."""
-
-HIDDEN: Final = "***"
 
 
 class CredentialsError(Exception):
@@ -27,10 +24,6 @@ class Login:
 
     username: str
     password: str = field(repr=False)
-
-    def hide(self, text: str) -> str:
-        """The text without the password and without the user name, also where they are percent-encoded."""
-        return hide(text, (self.password, self.username))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +60,6 @@ class Credentials:
 
 
 NO_CREDENTIALS: Final = Credentials()
-
-
-def hide(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of the secrets replaced, also where it is percent-encoded; the longest first."""
-    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote(secret))}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, HIDDEN)
-    return text
 
 
 def _read(path: Path) -> str | None:

@@ -14,13 +14,13 @@ from framepilot_app.credentials import Credentials
 from framepilot_app.streams.live import LiveReader
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.synthetic import SyntheticSettings, SyntheticSource, read_number
-from support import debian
+from support import gstreamer
 from support.cameras.process import CameraProcess, rtsp_camera, web_camera
 from support.eventually import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
-needs_rtsp = pytest.mark.skipif(debian.lacks_rtsp(), reason="there is no GStreamer RTSP server: make servers")
+needs_rtsp = pytest.mark.skipif(gstreamer.missing(), reason="there is no GStreamer RTSP server: make servers")
 TIMEOUT_S = 3.0
 """Enough for RTSP to be opened on a busy machine."""
 
@@ -226,12 +226,14 @@ def test_a_server_that_misbehaves_is_said_to_and_asked_again(camera, watch, path
     reader, _ = watch(web(camera(web_camera), path), timeout_s=1)
     eventually(lambda: said in (reader.status().reason or ""), said)
     eventually(lambda: reader.status().reconnects >= 2, "it to be asked again")
+    assert reader.status().hung == 0
 
 
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
         ("rtsp://127.0.0.1:1/main", "127.0.0.1:1 refuses connections"),
+        ("rtsp://127.0.0.1:70000/main", "its port is no number from 1 to 65535"),
         ("rtsp://camera.invalid/main", "the host name 'camera.invalid' is not known here"),
         ("device:///dev/video77", "'/dev/video77' is not there"),
         ("device:///dev/null", "'/dev/null' cannot be opened; check that it is a camera"),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from support import debian
+from support import gstreamer
 from support.eventually import eventually
 
 TESTS = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ class CameraProcess:
 
 def rtsp_camera(*options: str) -> CameraProcess:
     """GStreamer's RTSP server; the camera is at `/main`."""
-    return CameraProcess([debian.PYTHON, str(Path(__file__).with_name("rtsp.py")), *options])
+    return CameraProcess([gstreamer.PYTHON, str(Path(__file__).with_name("rtsp.py")), *options])
 
 
 def web_camera(*options: str) -> CameraProcess:

@@ -142,6 +142,23 @@ def test_a_sink_is_written_as_it_is_declared_with_sizes_in_bytes():
     )
 
 
+def test_what_a_camera_needs_is_written_with_it_and_its_credentials_are_only_named():
+    document = service_document()
+    document["spec"]["credentialsSecretName"] = "cams"
+    document["spec"]["streams"] = [
+        {"name": "door", "source": "rtsp://door/main", "transport": "udp", "timeout": "1500ms"},
+        {"name": "yard", "source": "http://yard/motion"},
+    ]
+    declared = parse_resource(document, "test")
+    assert isinstance(declared, InferenceService)
+    (pipeline,) = build(declared).pipelines
+    assert pipeline.credentials == "cams"
+    assert [(each.transport, each.timeout_ms, each.delivery) for each in pipeline.streams] == [
+        ("udp", 1500, Delivery.NEWEST),
+        ("tcp", 5000, Delivery.NEWEST),
+    ]
+
+
 def test_a_version_is_the_fallback_only_once_it_is_observed_serving():
     first = build(service())
     assert face(first).fallback is None

@@ -7,6 +7,7 @@ a driver can hold it for longer (`streams/attempt.py`).
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -61,9 +62,13 @@ def open_camera(settings: ReaderSettings, login: Login | None, *, hardware: bool
     timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms)
     parameters = (*timeouts, *SOFTWARE, *(HARDWARE if hardware else ()))
     GATE.enter(settings.transport)
+    until = time.monotonic() + settings.timeout_s
     capture = cv2.VideoCapture(with_login(uri, login), cv2.CAP_FFMPEG, parameters)
     if not capture.isOpened():
-        reason = why_not_opened(uri, settings.timeout_s, settings.transport, has_login=login is not None)
+        left_s = until - time.monotonic()
+        if left_s < settings.timeout_s / 10:
+            raise SourceError(f"'{redact(uri)}' could not be opened within {settings.timeout_s:g} s")
+        reason = why_not_opened(uri, left_s, settings.transport, has_login=login is not None)
         raise SourceError(f"'{redact(uri)}' cannot be opened: {reason}")
     return CaptureSource(capture, f"'{redact(uri)}'")
 

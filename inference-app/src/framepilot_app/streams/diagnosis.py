@@ -1,12 +1,14 @@
 """Why a network source cannot be opened: FFmpeg says nothing through OpenCV, so its server is asked once more.
 
-Never with the user name or the password: that a server asks for them is answer enough.
+Never with the user name or the password: that a server asks for them is answer enough. And for no longer than is left
+of the time-out of the opening.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -18,15 +20,18 @@ _LONGEST_ANSWER: Final = 4096
 def why_not_opened(uri: str, timeout_s: float, transport: str, *, has_login: bool) -> str:
     """What is wrong and what to do, in one sentence part; `uri` has no credentials in it."""
     parts = urlsplit(uri)
-    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    until = time.monotonic() + timeout_s
+    try:
+        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    except ValueError:
+        return "its port is no number from 1 to 65535; correct it"
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
-            connection.settimeout(timeout_s)
-            status = _status(connection, parts)
+            status = _status(connection, parts, until)
     except socket.gaierror:
         return f"the host name '{host}' is not known here; correct it, or the name server"
     except TimeoutError:
-        return f"{host}:{port} does not answer within {timeout_s:g} s; check that it runs and can be reached"
+        return f"{host}:{port} does not answer; check that it runs and can be reached"
     except ConnectionRefusedError:
         return f"{host}:{port} refuses connections; check that it runs, and the port"
     except OSError as error:
@@ -37,8 +42,12 @@ def why_not_opened(uri: str, timeout_s: float, transport: str, *, has_login: boo
     return _meaning(status, host, port, has_login=has_login)
 
 
-def _status(connection: socket.socket, parts: SplitResult) -> int | None:
-    """The status code of the server's answer; None if it is no answer of this protocol."""
+def _status(connection: socket.socket, parts: SplitResult, until: float) -> int | None:
+    """The status code of the server's answer; None if it is no answer of this protocol.
+
+    Raises:
+        OSError: there is no answer before `until`, in monotonic seconds, or the connection broke.
+    """
     secure = parts.scheme in {"rtsps", "https"}
     # A camera's certificate is hardly ever signed by somebody known here; nothing secret is sent.
     context = ssl._create_unverified_context() if secure else None  # noqa: S323, SLF001
@@ -47,6 +56,9 @@ def _status(connection: socket.socket, parts: SplitResult) -> int | None:
         talking.sendall(_question(parts))
         first = b""
         while b"\n" not in first and len(first) < _LONGEST_ANSWER:
+            if (left_s := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            talking.settimeout(left_s)
             received = talking.recv(_LONGEST_ANSWER)
             if not received:
                 break
