@@ -24,8 +24,12 @@ from framepilot_app.sinks.bounded import BoundedQueue, Entry, Limits
 from framepilot_app.sinks.sink import Batching
 from framepilot_app.sinks.spool import Mark, Spool, SpoolError
 
-FRONT: Final = Limits(events=8192, bytes=64 << 20)
+ALONE: Final = Limits(events=8192, bytes=64 << 20)
+"""`front` without a spool."""
+
+FRONT: Final = Limits(events=1024, bytes=16 << 20)
 BACK: Final = Limits(events=4096, bytes=32 << 20)
+"""With a spool less is in memory, as that is what a killed process loses."""
 
 HIGH_WATER: Final = 0.5
 """How full it is when lossless streams begin to wait. The rest has room for the frames that are in flight by then."""
@@ -70,7 +74,7 @@ class Outbox:
 
     def __init__(
         self,
-        front: Limits = FRONT,
+        front: Limits = ALONE,
         back: Limits | None = None,
         *,
         on_room: Callable[[], None] = lambda: None,
