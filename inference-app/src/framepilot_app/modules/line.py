@@ -17,7 +17,7 @@ from framepilot_app.modules.journey import Journey
 
 
 class Line:
-    """Thread-safe. `emit` is called in order, by one thread at a time, and may block: that is back-pressure."""
+    """Thread-safe. `emit` is called in order, by one thread at a time, and must not wait for anything."""
 
     def __init__(self, emit: Callable[[Outcome], None]) -> None:
         self._emit = emit
