@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
 test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples test bench bench-planner bench-plans demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+samples servers test bench bench-planner bench-plans demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -46,7 +46,7 @@ demo: setup samples ## Run real videos through real models and change them live 
 	$(BIN)/python examples/demo.py $(if $(REPORT),--report $(REPORT))
 
 .PHONY: test
-test: setup samples ## Run all tests (ARGS="-k batcher" picks some)
+test: setup samples servers ## Run all tests (ARGS="-k batcher" picks some)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: cluster
@@ -104,6 +104,10 @@ crds: setup ## Generate crds/ from the resource types, and the parts of the char
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache
 	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
+
+.PHONY: servers
+servers: setup ## Install the servers that tests need from Debian, as root; elsewhere say which
+	@$(BIN)/python -m support.debian
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

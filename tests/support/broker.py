@@ -16,8 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from support.debian import libraries, unpacked
 from support.eventually import eventually
+from support.unpacked import libraries, unpacked
 
 PACKAGES = ("mosquitto", "libwrap0", "libdlt2", "libcjson1")
 

@@ -1,52 +1,60 @@
-"""Programs of Debian packages for tests, unpacked into the cache: nothing is installed, and nobody needs to be root."""
+"""Programs that tests need and that come from Debian: installed once, where that is possible.
+
+`python -m support.debian` installs what is missing (`make servers`). Elsewhere, or without root, it says what to
+install; tests that need it are skipped then, and say so.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
+import sys
+from functools import lru_cache
 
-import pytest
+PYTHON = "/usr/bin/python3"
+"""The distribution's own: GObject's bindings are for no other."""
 
-from support.samples.build import root
+_RTSP_IS_THERE = """
+import gi
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+assert all(map(Gst.ElementFactory.find, ("videotestsrc", "rtph264pay", "x264enc", "rtpjpegpay")))
+"""
 
-TIMEOUT_S = 120
-
-
-def unpacked(name: str, packages: tuple[str, ...]) -> Path:
-    """The folder that these packages were unpacked into; skips the test where there is no Debian to get them from."""
-    folder = root().parent / "debian" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-                pytest.skip(f"needs {name}, and there is no apt-get here to get it with")
-            _fetch(folder, packages)
-    return folder
-
-
-def _fetch(folder: Path, packages: tuple[str, ...]) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as building:
-        if not _downloaded(building, packages):
-            # A fresh machine has no lists of packages yet; only root can have them.
-            subprocess.run(["apt-get", "update", "--quiet"], check=False, capture_output=True, timeout=TIMEOUT_S)
-            assert _downloaded(building, packages), f"apt-get cannot download {' '.join(packages)}"
-        whole = Path(building) / "whole"
-        for package in Path(building).glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, whole], check=True, capture_output=True)
-        whole.rename(folder)
+RTSP = (
+    "gir1.2-gst-rtsp-server-1.0",
+    "python3-gi",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-ugly",
+)
 
 
-def _downloaded(folder: str, packages: tuple[str, ...]) -> bool:
-    command = ["apt-get", "download", "--quiet", *packages]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=TIMEOUT_S).returncode == 0
+@lru_cache(maxsize=1)
+def lacks_rtsp() -> bool:
+    """Whether GStreamer's RTSP server is missing."""
+    return not os.access(PYTHON, os.X_OK) or bool(
+        subprocess.run([PYTHON, "-c", _RTSP_IS_THERE], capture_output=True, check=False).returncode
+    )
 
 
-def libraries(folder: Path) -> dict[str, str]:
-    """The environment in which a program of an unpacked package finds its libraries."""
-    found = sorted({str(path.parent) for path in folder.rglob("*.so.*")})
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join(found)}
+def main() -> int:
+    """Install what is missing; 0 also where that cannot be done here, as tests then say what they skip."""
+    missing = RTSP if lacks_rtsp() else ()
+    if not missing:
+        return 0
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        print(f"tests with real servers are skipped; as root on Debian: apt install {' '.join(missing)}")
+        return 0
+    print(f"installing {' '.join(missing)}", flush=True)
+    quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update"], check=True, **quiet)
+    subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], check=True, **quiet)
+    lacks_rtsp.cache_clear()
+    return int(lacks_rtsp())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

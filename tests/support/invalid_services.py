@@ -58,7 +58,11 @@ _ADDRESS = "an address of a sink; write mqtt://host/topic, mqtts://host/topic, h
 _SIZE = "a size on disk; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi"
 _STORE = "file:relative/folder or https://host/folder, without user name, password, '?' and '#'"
 _AMOUNT = "an amount; write a number of 0 or more and perhaps a unit, such as 2, 500m or 4Gi"
-_ENDS = "/etc/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at /models"
+_NO_SECRET = "write the user name and the password into the Secret that credentialsSecretName names"
+_ENDS = (
+    "/etc/framepilot, /run/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at "
+    "/models"
+)
 
 INVALID_SERVICES = (
     InvalidService(
@@ -106,7 +110,44 @@ INVALID_SERVICES = (
         "a source that is none",
         "spec/streams/0/source",
         "videos/door.mp4",
-        "a supported source; write file:///absolute/path, file:relative/path or test://640x360?fps=25&frames=500",
+        "a supported source; write rtsp://host/path, http://host/path, device:///dev/video0, file:///absolute/path, "
+        "file:relative/path or test://640x360?fps=25&frames=500",
+    ),
+    InvalidService("a source with a password", "spec/streams/0/source", "rtsp://ann:secret@camera/main", _NO_SECRET),
+    InvalidService("a password as a parameter", "spec/streams/0/source", "http://camera/?pwd=secret@", _NO_SECRET),
+    InvalidService(
+        "a transport for a file", "spec/streams/0/transport", "udp", "transport is for rtsp sources; remove it"
+    ),
+    InvalidService(
+        "a transport that there is not",
+        "spec/streams/0",
+        {"name": "door", "source": "rtsp://camera/main", "transport": "sctp"},
+        'spec.streams[0].transport: Unsupported value: "sctp": supported values: "tcp", "udp"',
+        "spec.streams[0].transport: Input should be 'tcp' or 'udp', got 'sctp'",
+    ),
+    InvalidService(
+        "a time-out for a file",
+        "spec/streams/0/timeout",
+        "2s",
+        "timeout is for rtsp, http and device sources; remove it",
+    ),
+    InvalidService(
+        "a camera in a loop",
+        "spec/streams/0",
+        {"name": "door", "source": "http://camera/", "loop": True},
+        "loop is for files and the test source; a live source is opened again anyway; remove it",
+    ),
+    InvalidService(
+        "a camera that shall wait",
+        "spec/streams/0",
+        {"name": "door", "source": "device:///dev/video0", "delivery": "lossless"},
+        "a camera does not wait, so it cannot be lossless; write delivery: newest",
+    ),
+    InvalidService(
+        "a Secret in another namespace",
+        "spec/credentialsSecretName",
+        "other/cameras",
+        "the name of an object: lower-case letters, digits, '-' and '.' between them, at most 253",
     ),
     InvalidService(
         "an input that comes later",

@@ -21,12 +21,13 @@ from framepilot.contract.observed import Device, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
+from framepilot_app.credentials import Credentials
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
-from framepilot_app.streams.hub import Hub
+from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.telemetry.metrics import Metrics, StateCollector
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
 from framepilot_app.web.server import serve
@@ -49,7 +50,8 @@ log = logging.getLogger(__name__)
 class Options:
     """The command line. `parent` is a process whose end is this one's end, too; None: none.
 
-    `models_cache` is a folder of models that several processes share; None: models are in `cache`.
+    `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
+    folder of folders with user names and passwords; None: there are none.
     """
 
     desired: Path
@@ -59,6 +61,7 @@ class Options:
     port: int
     device: str
     parent: int | None
+    credentials: Path | None = None
 
 
 class App:
@@ -79,11 +82,12 @@ class App:
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
-            hub=Hub(),
+            hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
             spools=options.cache / "spools",
+            credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
         metrics.registry.register(StateCollector(self.observe, lambda: device.busy_s))

@@ -32,6 +32,12 @@ def run(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto: the first GPU if there is one.")] = "auto",
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a folder for each Secret that a service names; in it STREAM.username, STREAM.password."
+        ),
+    ] = None,
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
     """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
@@ -51,6 +57,7 @@ def run(
             port=int(port),
             device=_device(device),
             parent=parent_pid,
+            credentials=credentials,
         )
     )
 

@@ -39,6 +39,10 @@ class Credentials:
 
     folder: Path | None = None
 
+    def within(self, name: str | None) -> Credentials:
+        """Those in the folder of this name below this one; None: there are none."""
+        return Credentials(None if self.folder is None or name is None else self.folder / name)
+
     def of(self, name: str) -> Login | None:
         """What a stream or sink logs in with now; None if neither of its files is there.
 
@@ -60,6 +64,9 @@ class Credentials:
             CredentialsError: it is there and cannot be read, or is no text of one line.
         """
         return None if self.folder is None else _read(self.folder / f"{name}.secret")
+
+
+NO_CREDENTIALS: Final = Credentials()
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from framepilot.contract.desired import Delivery, DesiredStream
@@ -19,7 +19,7 @@ from framepilot.contract.desired import Pipeline as DesiredPipeline
 from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
-from framepilot_app.credentials import Credentials
+from framepilot_app.credentials import NO_CREDENTIALS, Credentials
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
@@ -33,7 +33,8 @@ from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
 from framepilot_app.streams.hub import Hub, Subscription
-from framepilot_app.streams.reader import ReaderSettings
+from framepilot_app.streams.settings import ReaderSettings
+from framepilot_app.streams.uri import is_live
 from framepilot_app.telemetry.metrics import Metrics
 
 BATCHES_IN_FLIGHT = 3
@@ -60,6 +61,7 @@ class Machinery:
     journal: Journal
     metrics: Metrics
     spools: Path
+    credentials: Credentials = NO_CREDENTIALS
 
 
 @dataclass(eq=False, slots=True)
@@ -124,7 +126,7 @@ class Service:
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
-        self.sinks.follow(declared.sinks, Credentials())
+        self.sinks.follow(declared.sinks, self._machinery.credentials.within(declared.credentials))
         self._follow_modules()
         self._follow_streams(declared.streams)
         self.settle()
@@ -259,6 +261,14 @@ class Service:
     def _subscribe(self, stream: Stream) -> Subscription:
         entry = stream.declared
         settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
+        if is_live(entry.source):
+            settings = replace(
+                settings,
+                transport=entry.transport,
+                timeout_s=entry.timeout_ms / 1000,
+                credentials=self._machinery.credentials.within(self.declared.credentials),
+                login_name=entry.name,
+            )
         lossless = entry.delivery is Delivery.LOSSLESS
         return self._machinery.hub.subscribe(settings, stream.inlet, lossless=lossless)
 

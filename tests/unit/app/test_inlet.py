@@ -121,3 +121,15 @@ def test_a_superseded_frame_gives_its_picture_back_at_once():
     superseded = next(outcome.frame for outcome in world.emitted if isinstance(outcome, Dropped))
     assert superseded.image.shape == IMAGE.shape
     assert superseded.image.strides == (0, 0, 0)
+
+
+def test_no_frame_has_the_id_of_another_when_the_clock_on_the_wall_goes_back():
+    world = World(Delivery.NEWEST)
+    # The reader runs for longer than this inlet, whose clock was ahead when it came in.
+    for epoch, sequence in [(1, 7), (2, 0), (3, 0)]:
+        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0)
+    for index in range(3):
+        world.finish(index)
+    ids = [outcome.frame.id for outcome in world.emitted]
+    assert [each.sequence for each in ids] == [0, 0, 0]
+    assert ids[0].epoch < ids[1].epoch < ids[2].epoch

@@ -55,7 +55,10 @@ class Where(Document):
 
 
 class DesiredStream(Document):
-    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again."""
+    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again.
+
+    `transport` is for RTSP. A live source that is not open, or gives no frame, after `timeout_ms` is stalled.
+    """
 
     name: Name
     source: str
@@ -63,6 +66,8 @@ class DesiredStream(Document):
     delivery: Delivery = Delivery.NEWEST
     loop: bool = False
     realtime: bool = True
+    transport: Literal["tcp", "udp"] = "tcp"
+    timeout_ms: Annotated[float, Field(gt=0)] = 5000
 
 
 class DesiredModule(Document):
@@ -120,11 +125,13 @@ class Pipeline(Document):
     """What one service runs in this instance. Modules are listed so that inputs come before what they feed.
 
     `uid` is the service's: one that is declared again under the same name is another service, which inherits nothing.
+    `credentials` names the folder, below that of all credentials, with user names and passwords of streams and sinks.
     """
 
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
     uid: Annotated[str, Field(min_length=1)]
     objective_ms: Annotated[float, Field(gt=0)]
+    credentials: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None = None
     streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
     modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]
     sinks: tuple[DesiredSink, ...] = ()

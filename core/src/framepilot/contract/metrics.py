@@ -10,6 +10,7 @@ STREAM: Final = "stream"
 MODULE: Final = "module"
 REASON: Final = "reason"
 SINK: Final = "sink"
+STATE: Final = "state"
 STAGE: Final = "stage"
 VERSION: Final = "version"
 
@@ -19,6 +20,11 @@ FRAMES_DELIVERED: Final = "framepilot_frames_delivered_total"
 FRAMES_DROPPED: Final = "framepilot_frames_dropped_total"
 FRAMES_IN_FLIGHT: Final = "framepilot_frames_in_flight"
 FRAME_LATENCY: Final = "framepilot_frame_latency_seconds"
+
+# Streams
+STREAM_STATE: Final = "framepilot_stream_state"
+STREAM_RECONNECTS: Final = "framepilot_stream_reconnects_total"
+STREAM_HUNG: Final = "framepilot_stream_hung_reads_total"
 
 # Modules
 MODULE_ITEMS: Final = "framepilot_module_items_total"

@@ -19,6 +19,7 @@ class StreamState(StrEnum):
 
     CONNECTING = "connecting"
     RUNNING = "running"
+    STALLED = "stalled"  # a live source gives nothing now, and is opened again
     ENDED = "ended"
     FAILED = "failed"
 
@@ -42,7 +43,12 @@ class FrameCounts(Document):
 
 
 class ObservedStream(Document):
-    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening."""
+    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening.
+
+    `reason` is why it gives nothing now. `trouble` is why it was interrupted, and stays until it has run steadily for a
+    while, so it changes a few times a minute at most. `reconnects` counts the openings after the first, `hung` those
+    that were given up because the system did not come back from them.
+    """
 
     service: str
     name: Name
@@ -51,6 +57,9 @@ class ObservedStream(Document):
     fps: float = 0
     epoch: int | None = None
     reason: str | None = None
+    trouble: str | None = None
+    reconnects: int = 0
+    hung: int = 0
     frames: FrameCounts = FrameCounts()
 
 
@@ -177,6 +186,12 @@ class ObservedState(Document):
         if self.pipeline(service, uid) is None:
             return {}
         return {module.name: module for module in self.modules if module.service == service}
+
+    def streams_of(self, service: str, uid: str) -> tuple[ObservedStream, ...]:
+        """The streams of a service; none if it does not run here, or if another of its name does."""
+        if self.pipeline(service, uid) is None:
+            return ()
+        return tuple(stream for stream in self.streams if stream.service == service)
 
     @classmethod
     def parse(cls, text: str | bytes) -> ObservedState:

@@ -51,6 +51,7 @@ class Inlet:
         # A reader may have begun before, for another service: this one's ids count from where it came in.
         self._opened_ms = int(time.time() * 1000)
         self._epoch: int | None = None
+        self._own_epoch = 0
         self._first_sequence = 0
         self._room = threading.Condition()
         self._under_way = 0
@@ -61,8 +62,10 @@ class Inlet:
         """A decoded frame. Blocks while the window is full if the stream is lossless."""
         if epoch != self._epoch:
             self._epoch, self._first_sequence = epoch, sequence
+            # No id twice, whatever the clock on the wall did meanwhile.
+            self._own_epoch = max(epoch, self._opened_ms, self._own_epoch + 1)
         frame = Frame(
-            id=FrameId(self._service, self._stream, max(epoch, self._opened_ms), sequence - self._first_sequence),
+            id=FrameId(self._service, self._stream, self._own_epoch, sequence - self._first_sequence),
             image=image,
             captured_at=captured_at,
             captured_unix=captured_unix,

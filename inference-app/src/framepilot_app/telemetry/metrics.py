@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
-from framepilot.contract.observed import ObservedState, SinkState
+from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.modules.device import BatchDone
 
@@ -77,6 +77,7 @@ class StateCollector(Collector):
         """One scrape."""
         state = self._observe()
         yield from _frames(state)
+        yield from _streams(state)
         yield from _modules(state)
         yield from _sinks(state)
         yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
@@ -100,6 +101,22 @@ def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricF
         for reason, count in stream.frames.dropped.items():
             dropped.add_metric([*key, reason], count)
     yield from (ingested, delivered, dropped, in_flight)
+
+
+def _streams(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.STREAM]
+    states = GaugeMetricFamily(
+        names.STREAM_STATE, "1 for the state that the stream is in, 0 for the others.", labels=[*labels, names.STATE]
+    )
+    reconnects = CounterMetricFamily(names.STREAM_RECONNECTS, "Openings of a source after the first.", labels=labels)
+    hung = CounterMetricFamily(names.STREAM_HUNG, "Reads that the system did not come back from.", labels=labels)
+    for stream in state.streams:
+        key = [stream.service, stream.name]
+        for each in StreamState:
+            states.add_metric([*key, each.value], stream.state is each)
+        reconnects.add_metric(key, stream.reconnects)
+        hung.add_metric(key, stream.hung)
+    yield from (states, reconnects, hung)
 
 
 def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:

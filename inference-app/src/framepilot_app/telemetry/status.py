@@ -18,7 +18,7 @@ from framepilot.contract.observed import (
 )
 from framepilot_app.modules.module import StageTimes
 from framepilot_app.service import ServedModule, Service, Stream
-from framepilot_app.streams.open import redact
+from framepilot_app.streams.uri import redact
 
 
 def observed_pipeline(service: Service) -> ObservedPipeline:
@@ -74,6 +74,9 @@ def _stream(service: str, name: str, stream: Stream) -> ObservedStream:
         fps=round(status.fps, 2),
         epoch=status.epoch,
         reason=status.reason,
+        trouble=status.trouble,
+        reconnects=status.reconnects,
+        hung=status.hung,
         frames=frames,
     )
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,12 @@ def up(
     for_: Annotated[str | None, typer.Option("--for", help="End after this long, such as 60s.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report of the run, in JSON, to this file.")] = None,
     state: Annotated[Path | None, typer.Option(help="The folder of the state; by default one for these files.")] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a folder for each credentialsSecretName, with STREAM.username and STREAM.password."
+        ),
+    ] = None,
 ) -> None:
     """Run services on this machine; ends when all streams have ended, after --for, or on Ctrl-C."""
     checked = check(files)
@@ -35,6 +41,7 @@ def up(
     problems = list(lines(checked.problems))
     if not services and not problems:
         problems = ["there is no InferenceService in these files; nothing would run"]
+    problems += _without_credentials(services, credentials)
     if problems:
         for line in problems:
             typer.echo(line, err=True)
@@ -48,6 +55,7 @@ def up(
         state=state or home / "state" / _key(files),
         for_s=None if for_ is None else _seconds(for_),
         report=None if report is None else report.absolute(),
+        credentials=None if credentials is None else credentials.absolute(),
     )
     try:
         with registered(home / "up", files, session.state), _screen(checked) as show:
@@ -57,6 +65,16 @@ def up(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code)
+
+
+def _without_credentials(services: Sequence[InferenceService], folder: Path | None) -> Iterator[str]:
+    """What is missing of the credentials that services name."""
+    for service in services:
+        name = service.spec.credentials_secret_name
+        if name is None or (folder is not None and (folder / name).is_dir()):
+            continue
+        where = f"the folder '{folder / name}'" if folder else f"--credentials DIR and in it the folder '{name}'"
+        yield f"{service.key}: credentialsSecretName is '{name}'; add {where} with its files, or remove the field"
 
 
 def _seconds(text: str) -> float:

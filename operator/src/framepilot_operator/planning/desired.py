@@ -24,8 +24,9 @@ from framepilot.contract.desired import (
 )
 from framepilot.contract.observed import ObservedModule, ObservedState
 from framepilot.resources.quantities import amount
-from framepilot.resources.service import InferenceService, ModelVersion, Module, Stream
+from framepilot.resources.service import InferenceService, ModelVersion, Module
 from framepilot.resources.sink import Sink
+from framepilot.resources.stream import Stream, Transport
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 
@@ -59,6 +60,7 @@ def desired_pipeline(
         service=service.key,
         uid=uid,
         objective_ms=plan.objective_ms,
+        credentials=service.spec.credentials_secret_name,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(
             _module(service, module, planned[module.name], told.get(module.name), serving.get(module.name))
@@ -165,6 +167,8 @@ def _stream(stream: Stream) -> DesiredStream:
         delivery=stream.effective_delivery,
         loop=stream.loop,
         realtime=stream.effective_realtime,
+        transport=(stream.transport or Transport.TCP).value,
+        timeout_ms=stream.timeout_ms,
     )
 
 
