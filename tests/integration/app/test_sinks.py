@@ -16,7 +16,7 @@ from framepilot.contract.desired import (
 )
 from framepilot.contract.observed import ObservedSink, SinkState, StreamState
 from support.app_process import AppProcess, delivered, metric
-from support.broker import Broker, Subscriber
+from support.broker import Broker, Subscriber, password_file
 from support.eventually import eventually
 from support.tiny_model import write_tiny_model
 
@@ -39,7 +39,9 @@ class World:
         self.folder = folder
         self.out = folder / "events.jsonl"
         self.broker = Broker(folder / "broker")
-        self.app = AppProcess(folder / "app")
+        self.logins = folder / "credentials" / "site"
+        self.logins.mkdir(parents=True)
+        self.app = AppProcess(folder / "app", "--credentials", str(self.logins.parent))
 
     def want(self, source: str, delivery: Delivery, spool: SpoolSpace | None = None) -> None:
         model = ModelRef(name="tiny", version="1", uri=f"file://{self.folder}/models/tiny/1")
@@ -49,6 +51,7 @@ class World:
                 service=SERVICE,
                 uid="s",
                 objective_ms=1000,
+                credentials="site",
                 streams=(DesiredStream(name="s", source=source, delivery=delivery, realtime=False),),
                 modules=(DesiredModule(name="m", budget_ms=100, batch=Batch(size=8, limit=8), model=model),),
                 sinks=(
@@ -120,3 +123,15 @@ def test_a_broker_that_hangs_costs_the_stream_of_a_camera_no_frame(world):
     eventually(lambda: world.sink("broker").state is SinkState.CONNECTED)
     frames = world.app.status().frames
     assert frames.ingested == frames.delivered + sum(frames.dropped.values()) + frames.in_flight
+
+
+def test_a_broker_that_wants_a_password_is_given_the_one_in_the_folder_of_the_service(world):
+    world.broker.stop()
+    world.broker.configure(f"password_file {password_file(world.folder, 'ann', 'right')}")
+    world.broker.start()
+    world.want("test://96x48?fps=25&frames=20", Delivery.LOSSLESS)
+    eventually(world.failed)
+    assert "does not let it in" in world.sink("broker").reason
+    (world.logins / "broker.username").write_text("ann")
+    (world.logins / "broker.password").write_text("right")
+    eventually(lambda: world.sink("broker").written == 20)
