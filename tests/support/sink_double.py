@@ -18,6 +18,7 @@ class MemorySink:
         self.opened = 0
         self.closed = 0
         self.tries = 0
+        self.checks = 0
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -37,6 +38,7 @@ class MemorySink:
         self.lines += lines
 
     def check(self):
+        self.checks += 1
         if self.broken:
             raise SinkError(self.broken)
 

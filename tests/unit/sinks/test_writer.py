@@ -158,7 +158,7 @@ def test_closing_does_not_wait_for_a_sink_that_hangs():
     offer(outbox, numbered(9))
     assert sink.entered.wait(60)
     events.close(within_s=0.01)
-    assert balanced(outbox).dropped == {Loss.CLOSED: 9 - balanced(outbox).waiting}
+    assert balanced(outbox).dropped == {Loss.CLOSED: 9}
     sink.gate.set()
 
 
@@ -210,11 +210,45 @@ def test_a_spool_that_cannot_be_opened_is_said_and_events_are_written_all_the_sa
     def open_spool():
         raise SpoolError("the spool's disk is gone")
 
-    sink, outbox = MemorySink(), Outbox(back=Limits(events=10, bytes=1000))
+    sink, outbox = MemorySink(), Outbox(Limits(events=8, bytes=1000), back=Limits(events=100, bytes=1000))
+    sink.broken = "dead"
     events = writer(sink, outbox, spooler=Spooler("events", outbox, open_spool))
-    offer(outbox, numbered(5))
-    eventually(lambda: outbox.counts().written == 5)
+    offer(outbox, numbered(50))
+    eventually(lambda: events.state is SinkState.FAILED)
+    sink.broken = None
+    eventually(lambda: outbox.counts().written == 50)
+    assert sink.lines == numbered(50)
     assert events.error == "the spool's disk is gone"
+    events.close()
+
+
+def test_what_a_sink_that_hangs_has_in_its_hands_is_spooled_at_the_end(tmp_path):
+    sink = MemorySink()
+    sink.gate.clear()
+    events, outbox = spooled_writer(sink, tmp_path)
+    offer(outbox, numbered(50))
+    assert sink.entered.wait(60)
+    events.close(within_s=0.01)
+    assert (balanced(outbox).spooled, balanced(outbox).dropped) == (50, {})
+    sink.gate.set()
+    eventually(lambda: len(sink.lines) == 4)
+    again = MemorySink()
+    events, outbox = spooled_writer(again, tmp_path)
+    eventually(lambda: outbox.counts().written == 50)
+    events.close()
+    assert again.lines == numbered(50)
+
+
+def test_a_receiver_that_refuses_is_not_taken_for_well_while_there_is_nothing_to_send():
+    sink, outbox = MemorySink([RefusedError("no", "no", taken=0, refused=1)]), Outbox()
+    events = writer(sink, outbox)
+    outbox.offer(b"0")
+    eventually(lambda: events.state is SinkState.RETRYING)
+    checks = sink.checks
+    eventually(lambda: sink.checks > checks + 2)
+    assert events.state is SinkState.RETRYING
+    outbox.offer(b"1")
+    eventually(lambda: events.state is SinkState.CONNECTED)
     events.close()
 
 

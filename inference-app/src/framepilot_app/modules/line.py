@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Line:
-    """Thread-safe. `emit` is called in order, by one thread at a time, and may block: that is back-pressure."""
+    """Thread-safe. `emit` is called in order, by one thread at a time, and must not wait for anything."""
 
     def __init__(self, emit: Callable[[Outcome], None]) -> None:
         self._emit = emit

@@ -80,11 +80,24 @@ class BoundedQueue:
         self._held = len(lines)
         return lines
 
-    def release(self, done: int) -> None:
-        """Nothing is in hand any more; the first `done` of what was are gone."""
+    def release(self, done: int) -> int:
+        """Nothing is in hand any more; the first `done` of what was are gone. Returns how many of them were here."""
+        gone = min(done, self._held)
         self._held = 0
-        for _ in range(done):
-            self._bytes -= len(self._entries.popleft().line)
+        for _ in range(gone):
+            self.pop()
+        return gone
+
+    def pop(self) -> Entry:
+        """Take out the entry at the head, which nobody has in hand."""
+        entry = self._entries.popleft()
+        self._bytes -= len(entry.line)
+        return entry
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether somebody has some of it in hand."""
+        return self._held > 0
 
     def free(self) -> tuple[Entry, ...]:
         """Everything that nobody has in hand, the oldest first."""

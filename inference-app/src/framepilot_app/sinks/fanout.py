@@ -14,7 +14,7 @@ from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.sinks.event import encode
 from framepilot_app.sinks.open import open_sink, open_spool
-from framepilot_app.sinks.outbox import BACK, Outbox
+from framepilot_app.sinks.outbox import BACK, FRONT, Outbox
 from framepilot_app.sinks.spooler import Spooler
 from framepilot_app.sinks.writer import SinkWriter
 
@@ -81,9 +81,10 @@ class Fanout:
         return [self._observed(branch) for branch in self._branches]
 
     def _begin(self, sink: DesiredSink, credentials: Credentials) -> Branch:
-        outbox = Outbox(back=BACK if sink.spool else None, on_room=self._on_room)
+        outbox = Outbox(on_room=self._on_room)
         spooler = None
         if sink.spool is not None:
+            outbox = Outbox(FRONT, BACK, on_room=self._on_room)
             opener = functools.partial(open_spool, self._service, sink.name, sink.spool, self._spools)
             spooler = Spooler(sink.name, outbox, opener)
         writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, self._service, sink, credentials), spooler)

@@ -2,7 +2,8 @@
 
 `offered = written + dropped + waiting` at every moment. Events wait in memory, in `front`. Where a spool is declared,
 what `front` has no room for goes to `back`, from where the spooler moves it to disk; as long as anything is there, new
-events line up behind it, so that the order holds: front, spool, back. Without a spool the oldest is dropped.
+events line up behind it, so that the order holds: front, spool, back. When the sink has caught up with all that is on
+disk, it takes what is left in `back` past the disk. Without a spool the oldest is dropped.
 
 A lossless stream may wait while the outbox is filling (`congested`): before it enters its source's next frame, never
 with a frame in its hands, and only as long as the sink takes events at all.
@@ -24,8 +25,12 @@ from framepilot_app.sinks.bounded import BoundedQueue, Entry, Limits
 from framepilot_app.sinks.sink import Batching
 from framepilot_app.sinks.spool import Mark, Spool, SpoolError
 
-FRONT: Final = Limits(events=8192, bytes=64 << 20)
+ALONE: Final = Limits(events=8192, bytes=64 << 20)
+"""`front` without a spool."""
+
+FRONT: Final = Limits(events=1024, bytes=16 << 20)
 BACK: Final = Limits(events=4096, bytes=32 << 20)
+"""With a spool less is in memory, as that is what a killed process loses."""
 
 HIGH_WATER: Final = 0.5
 """How full it is when lossless streams begin to wait. The rest has room for the frames that are in flight by then."""
@@ -70,7 +75,7 @@ class Outbox:
 
     def __init__(
         self,
-        front: Limits = FRONT,
+        front: Limits = ALONE,
         back: Limits | None = None,
         *,
         on_room: Callable[[], None] = lambda: None,
@@ -112,11 +117,13 @@ class Outbox:
         """The oldest events, for the writer; None: there were none for so long, or there are none and it is closed."""
         until = self._clock() + timeout_s
         with self._changed:
+            self._catch_up()
             while (wait_s := self._wait_s(batching)) > 0:
                 left_s = min(wait_s, until - self._clock())
                 if left_s <= 0 or (self._closed and not self._waiting()):
                     return None
                 self._changed.wait(left_s)
+                self._catch_up()
             if len(self._front):
                 return Batch(tuple(self._front.hold(batching.events, batching.bytes)))
             spool = self._spool
@@ -131,13 +138,13 @@ class Outbox:
 
     def settle(self, batch: Batch, taken: int, refused: int = 0, reason: str = "") -> None:
         """What came of a batch: its first `taken` were written, the next `refused` dropped, the others wait on."""
-        # The spool may have dropped them meanwhile, because it was full: then they are counted already.
         done = taken + refused
-        gone = done if batch.mark is None or self._spool is None else self._spool.advance(batch.mark, done)
+        # The spool may have dropped them meanwhile, because it was full: then they are counted already.
+        gone = 0 if batch.mark is None or self._spool is None else self._spool.advance(batch.mark, done)
         with self._changed:
             before = self._filling()
             if batch.mark is None:
-                self._front.release(done)
+                gone = self._front.release(done)
             else:
                 self._spooled -= gone
             self._written += min(taken, gone)
@@ -186,14 +193,18 @@ class Outbox:
             self._changed.notify_all()
 
     def remainder(self) -> list[bytes]:
-        """What waits in memory and nobody has in hand, the oldest first; it waits on until `leave`."""
+        """All that waits in memory, the oldest first, what is in hand included; it waits on until `leave`."""
         with self._changed:
+            for queue in self._queues():
+                queue.release(0)
             return [entry.line for queue in self._queues() for entry in queue.free()]
 
     def leave(self, *, spooled: bool) -> None:
         """The end: what was the remainder is in the spool now, or lost."""
         with self._changed:
-            left = sum(len([*queue.drain()]) for queue in self._queues())
+            for queue in self._queues():
+                queue.release(0)
+            left = sum(len(queue.drain()) for queue in self._queues())
             if spooled:
                 self._spooled += left
             else:
@@ -214,6 +225,13 @@ class Outbox:
                 waiting=self._waiting(),
                 spooled=max(self._spooled, 0),
             )
+
+    def _catch_up(self) -> None:
+        back = self._back
+        if back is None or back.in_hand or len(self._front) or self._spooled > 0:
+            return
+        while (oldest := back.oldest) is not None and self._front.fits(oldest.line):
+            self._front.put(back.pop())
 
     def _queues(self) -> tuple[BoundedQueue, ...]:
         return (self._front,) if self._back is None else (self._front, self._back)

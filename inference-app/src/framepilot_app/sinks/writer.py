@@ -51,7 +51,9 @@ class SinkWriter:
         self._idle_s = idle_s
         self._sink: Sink | None = None
         self._closing = threading.Event()
+        self._left = threading.Event()
         self._failures = 0
+        self._refused = False
         self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
         self._thread.start()
@@ -78,7 +80,7 @@ class SinkWriter:
         self.begin_to_close()
         self._thread.join(within_s)
         if self._thread.is_alive():
-            logger.error("sink '%s' did not close within %.0f s; what it had is lost", self.name, within_s)
+            logger.error("sink '%s' did not close within %.0f s; it is left as it is", self.name, within_s)
             self._leave()
 
     def _run(self) -> None:
@@ -88,7 +90,8 @@ class SinkWriter:
             try:
                 self._step()
             except RefusedError as error:
-                # The sink itself works; the next events may be welcome.
+                # The sink itself works; the next events may be welcome, and only they can tell.
+                self._refused = True
                 self._count_failure(str(error))
             except SinkError as error:
                 self._failures = 0 if error.taken else self._failures
@@ -102,17 +105,21 @@ class SinkWriter:
     def _over(self) -> bool:
         if not self._closing.is_set():
             return False
+        if self._left.is_set():
+            return True
         return self._failures >= FAILED_AFTER or self._outbox.counts().waiting == 0
 
     def _step(self) -> None:
         if self._sink is None:
             self._sink = self._open_sink()
         batch = self._outbox.take(self._sink.batching, self._idle_s)
-        if batch is None:
-            self._sink.check()
-        else:
+        if batch is not None:
             self._write(self._sink, batch)
-        self._works()
+            self._works()
+            return
+        self._sink.check()
+        if not self._refused:
+            self._works()
 
     def _write(self, sink: Sink, batch: Batch) -> None:
         taken = refused = 0
@@ -133,6 +140,7 @@ class SinkWriter:
         if self._failures:
             logger.info("sink '%s' works again", self.name)
         self._failures = 0
+        self._refused = False
         self._error = None
 
     def _count_failure(self, reason: str) -> None:
@@ -156,5 +164,9 @@ class SinkWriter:
             logger.exception("sink '%s' cannot be closed", self.name)
 
     def _leave(self) -> None:
+        """Once, by whoever comes first: the thread, or who gave it up."""
+        if self._left.is_set():
+            return
+        self._left.set()
         spooled = self._spooler is not None and self._spooler.stop()
         self._outbox.leave(spooled=spooled)
