@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from framepilot_operator.planning.pieces import Piece
 from framepilot_operator.planning.series_parallel import Program
+from framepilot_operator.planning.split import Worth
 
 Hull = list[tuple[float, float]]
 """Budgets and costs of the corners of a convex, falling function; constant after the last."""
@@ -24,12 +25,10 @@ Hull = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Multipliers:
-    """The worth of a millisecond of each part of a program (its modules first), and a budget that each could have."""
+    """The worth of a millisecond, and a budget that each module could have."""
 
-    worth: tuple[float, ...]
+    of_modules: Worth
     budgets_ms: tuple[float, ...]
-    whole: float
-    """Of the objective: of each way through."""
 
 
 def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_ms: float) -> Multipliers:
@@ -52,7 +51,8 @@ def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_m
             worth[step.first], worth[step.second] = _parted(first, second, budgets[part], worth[part])
             budgets[step.first] = min(budgets[part], first[-1][0])
             budgets[step.second] = min(budgets[part], second[-1][0])
-    return Multipliers(tuple(worth), tuple(budgets), worth[-1])
+    modules = program.modules
+    return Multipliers(Worth(tuple(worth[:modules]), worth[-1]), tuple(budgets[:modules]))
 
 
 def hull(pieces: Sequence[Piece]) -> Hull:

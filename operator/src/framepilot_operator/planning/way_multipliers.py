@@ -16,7 +16,7 @@ from typing import Final
 
 from framepilot_operator.planning.multipliers import Hull, Multipliers, hull, segments
 from framepilot_operator.planning.pieces import Piece
-from framepilot_operator.planning.split import longest_way
+from framepilot_operator.planning.split import Worth, longest_way
 
 MOST_WAYS: Final = 24
 SWEEPS: Final = 12
@@ -49,7 +49,7 @@ def way_multipliers(
                 break
         budgets = [demand.budget(slope) for demand, slope in zip(demands, worth, strict=True)]
     worth = [sum(price for way, price in prices.items() if index in way) for index in range(len(inputs))]
-    return Multipliers(tuple(worth), tuple(budgets), sum(prices.values()))
+    return Multipliers(Worth(tuple(worth), sum(prices.values())), tuple(budgets))
 
 
 @dataclass(frozen=True, slots=True)
