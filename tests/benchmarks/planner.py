@@ -144,9 +144,9 @@ def _fractional(cases: Sequence[Case]) -> Result:
         "planner_proves_itself": sum(case.plan.complete for case in cases) / len(cases),
     }
     method = (
-        f"Each workload is planned (milliseconds are CPU time, the least of {RUNS} runs), and its optimum is found by the other method "
-        "(`--solver optimum`), with a limit of "
-        f"time. Not proved in time: {', '.join(unproved) or 'none'} (seeds); for these the planner's own bound counts. "
+        f"Each workload is planned (milliseconds are CPU time, the least of {RUNS} runs), and its optimum "
+        "is found by the other method (`--solver optimum`), with a limit of time. "
+        f"Not proved in time: {', '.join(unproved) or 'none'} (seeds); for these the planner's own bound counts. "
         f"The planner itself proves its plan for {figures['planner_proves_itself']:.1%}. A longer objective and lower "
         f"rates (by {EASED - 1:.0%}) gave a dearer plan {figures['planner_violations']} times in {2 * len(cases)}."
     )
