@@ -15,7 +15,7 @@ from typing import Final
 
 from framepilot_operator.planning.effort import Effort
 from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece
-from framepilot_operator.planning.split import Split, Worth, longest_way, settle
+from framepilot_operator.planning.split import Split, Worth, length, settle
 
 MOST_CUTS: Final = 8
 SHARE: Final = 0.25
@@ -65,6 +65,8 @@ class Choice:
         ranges = [max(piece.high for piece in each) - low for each, low in zip(pieces, self._lows, strict=True)]
         self._order = sorted(range(len(pieces)), key=lambda index: -worth.modules[index] * ranges[index])
         self._chosen: list[int] = []
+        self._times = [*self._lows]
+        self._longest_ms = objective_ms * (1 + CLOSE)
         self._cuts = [self._cut(worth)]
 
     def run(self, bound: float) -> None:
@@ -77,7 +79,7 @@ class Choice:
 
     def _run(self, limit: float) -> None:
         self._limit = limit
-        self._chosen.clear()
+        self._times = [*self._lows]
         if self._visit():
             self.floor = min(limit, self.best.cost if self.best else math.inf)
 
@@ -95,10 +97,10 @@ class Choice:
                 if cut.begun[depth] + cut.reduced[index][at] + cut.rest[depth + 1] >= most:
                     break
             else:
-                self._chosen.append(at)
-                if self._fits() and not self._begin(depth, index, at):
+                self._times[index] = self._pieces[index][at].low
+                if length(self._inputs, self._times) <= self._longest_ms and not self._begin(depth, index, at):
                     return False
-                self._chosen.pop()
+                self._times[index] = self._lows[index]
                 continue
             cut.uses += 1
             if cut is self._cuts[0]:
@@ -107,18 +109,15 @@ class Choice:
         return True
 
     def _begin(self, depth: int, index: int, at: int) -> bool:
+        self._chosen.append(at)
         for cut in self._cuts:
             cut.begun[depth + 1] = cut.begun[depth] + cut.reduced[index][at]
-        return self._visit()
+        done = self._visit()
+        self._chosen.pop()
+        return done
 
     def _most(self) -> float:
         return min(self._limit, self.best.cost * (1 - PROVED) if self.best else math.inf)
-
-    def _fits(self) -> bool:
-        times = [*self._lows]
-        for index, at in zip(self._order, self._chosen, strict=False):
-            times[index] = self._pieces[index][at].low
-        return longest_way(self._inputs, times)[0] <= self._objective_ms * (1 + CLOSE)
 
     def _settle(self) -> bool:
         if not self._effort.spend(SETTLING * len(self._order)):

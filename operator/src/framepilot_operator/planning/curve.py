@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.hull import Hull, hull
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
@@ -70,7 +71,16 @@ class ModuleSearch:
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
         self._visits = 0
         self._slope, self._limit, self._pricing = 0.0, math.inf, False
+        self._corners: Hull = []
+        self._cornered = 0
         self._seed()
+
+    @property
+    def corners(self) -> Hull:
+        """Those of the convex hull of all pieces that are found."""
+        self._corners = hull(self._corners, self.pieces[self._cornered :])
+        self._cornered = len(self.pieces)
+        return self._corners
 
     def price(self, slope: float) -> Piece:
         """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below."""
@@ -122,18 +132,18 @@ class ModuleSearch:
                 return
             self._visits += 1
             total, begun = load + count * throughput, cost + count * price
-            at_most, now, kinds = most, limits, saturated
+            at_most, quickest, now, kinds = most, soon, limits, saturated
             if count:
                 at_most = self._rate + throughput if first else most
                 now = (*limits, (duration, product, total - throughput))
+                quickest = max(quickest, duration + product / (at_most - total + throughput))
                 kinds = (*saturated, (index, count))
             left = max(self._rate - total, 0.0)
             if total + throughput >= rate:
-                self._end(index, total, begun, now, kinds)
+                self._end(index, total, begun, now, kinds, quickest)
             elif begun + dearer * left > allowed:
                 # With fewer of them more runs on dearer ones.
                 return
-            quickest = max([d + dt / (at_most - before) for d, dt, before in now], default=0.0)
             soonest = max(quickest, floor)
             in_time = soonest <= self._longest_ms
             promise = self._promise(index + 1, begun, left, at_most - total, soonest) if in_time else None
@@ -212,21 +222,28 @@ class ModuleSearch:
                 limits = (*limits, (duration, product, load - throughput))
                 kinds = (*kinds, (at, count))
             if needed <= throughput * (1 + CLOSE):
-                self._end(at, load, cost, limits, kinds)
+                self._end(at, load, cost, limits, kinds, 0.0)
                 if self._rate - load >= needed:
                     return
 
     def _end(
-        self, index: int, total: float, begun: float, limits: tuple[Limit, ...], kinds: tuple[tuple[int, int], ...]
+        self,
+        index: int,
+        total: float,
+        begun: float,
+        limits: tuple[Limit, ...],
+        kinds: tuple[tuple[int, int], ...],
+        quickest: float,
     ) -> None:
-        """The plan that ends with an instance of the configuration `index` after `total`."""
+        """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
-        if most < self._rate * (1 - CLOSE) or 2 * duration > self._longest_ms:
+        low = max(2 * duration, quickest)
+        cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
+        if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
             return
         every = (*limits, (duration, duration * throughput, total))
         low = _latency(every, most)
-        cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
         if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
@@ -265,7 +282,7 @@ class ModuleSearch:
 
 
 def _latency(limits: Sequence[Limit], total: float) -> float:
-    return max(d + dt / (total - before) for d, dt, before in limits)
+    return max([d + dt / (total - before) for d, dt, before in limits])
 
 
 def _slowest(limits: Sequence[Limit], budget: float) -> Limit:

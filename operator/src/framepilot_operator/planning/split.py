@@ -49,8 +49,7 @@ def settle(
     inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_ms: float, below: float = math.inf
 ) -> Settled:
     """The cheapest budgets with a piece given for each module, if that is fast enough and costs less than `below`."""
-    longest, _ = longest_way(inputs, [piece.low for piece in pieces])
-    if longest > objective_ms * (1 + CLOSE):
+    if length(inputs, [piece.low for piece in pieces]) > objective_ms * (1 + CLOSE):
         return Settled(None, None)
     budgets = [piece.high for piece in pieces]
     ways: list[_Way] = []
@@ -171,6 +170,17 @@ def longest_way(inputs: Sequence[Sequence[int]], times: Sequence[float]) -> tupl
         way.append(at)
         at = come_from[at]
     return longest, tuple(reversed(way))
+
+
+def length(inputs: Sequence[Sequence[int]], times: Sequence[float]) -> float:
+    """That of the longest way."""
+    finished: list[float] = []
+    for before, time in zip(inputs, times, strict=True):
+        latest = 0.0
+        for each in before:
+            latest = max(latest, finished[each])
+        finished.append(latest + time)
+    return max(finished)
 
 
 def ways_through(inputs: Sequence[Sequence[int]], times: Sequence[float]) -> list[float]:

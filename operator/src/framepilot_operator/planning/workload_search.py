@@ -109,10 +109,10 @@ class Search:
         return best
 
     def _multipliers(self) -> Multipliers:
-        pieces = [search.pieces for search in self.searches]
+        hulls = [search.corners for search in self.searches]
         if self.program is not None:
-            return multipliers(self.program, pieces, self.objective_ms)
-        return way_multipliers(self.inputs, pieces, self.objective_ms)
+            return multipliers(self.program, hulls, self.objective_ms)
+        return way_multipliers(self.inputs, hulls, self.objective_ms)
 
     def _try(self, found: Multipliers) -> None:
         """The split that the multipliers suggest, made to fit."""
