@@ -105,7 +105,7 @@ def password_file(folder: Path, username: str, password: str) -> Path:
 class Subscriber:
     """Its session outlives connections, so it gets every message that the broker acknowledged, if late or twice."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.kinds: list[str | None] = []
         self._ready = threading.Event()
@@ -118,7 +118,7 @@ class Subscriber:
         client.reconnect_delay_set(1, 1)
         lasting = Properties(PacketTypes.CONNECT)
         lasting.SessionExpiryInterval = 3600
-        client.connect("127.0.0.1", port, clean_start=False, properties=lasting)
+        client.connect(host, port, clean_start=False, properties=lasting)
         client.loop_start()
         assert self._ready.wait(30)
 

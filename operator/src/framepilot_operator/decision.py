@@ -29,6 +29,7 @@ from framepilot_operator.planning.measured import profiles_in_force, unrecorded
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
+from framepilot_operator.planning.rates import item_rates
 from framepilot_operator.runtime_status import RuntimeFacts
 from framepilot_operator.status import Facts
 
@@ -144,12 +145,15 @@ def _plans(group: Group, instance: Instance | None, snapshot: Snapshot) -> dict[
     observed = None if instance is None else instance.observed
     profiles: dict[tuple[str, str], ModuleProfile] = {}
     running: dict[str, Pipeline] = {}
+    rates: dict[tuple[str, str], float] = {}
     for service in group.services:
+        counted = {} if observed is None else observed.modules_of(service.key, service.uid)
+        rates |= item_rates(service.resource, counted)
         profiles |= profiles_in_force(service.resource, service.uid, observed, snapshot.profiles)
         before = pipeline_of(previous, service.key, service.uid)
         if before is not None:
             running[service.key] = before
-    return plan([service.resource for service in group.services], profiles, running)
+    return plan([service.resource for service in group.services], profiles, running, rates)
 
 
 def _undecided(error: Exception) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from framepilot.resources.meta import ObjectMeta
 from framepilot.resources.runtime import InferenceRuntime, InferenceRuntimeSpec
+from framepilot.resources.service import InferenceService
 from framepilot.resources.template import InstanceTemplate
 from framepilot_operator.cluster.port import (
     DeclaredRuntime,
@@ -67,7 +68,7 @@ def placed(snapshot: Snapshot) -> Placement:
     waiting: set[str] = set()
     unplaced: dict[str, str] = {}
     for service in sorted(snapshot.services, key=lambda each: each.key):
-        runtime = _runtime_of(service)
+        runtime = runtime_of(service.resource, service.devices)
         if runtime is None:
             groups[Owner.service(service.key)] = [service]
             continue
@@ -113,12 +114,15 @@ def implicit_name(template: InstanceTemplate) -> str:
     return f"{plain}-{digest}"
 
 
-def _runtime_of(service: DeclaredService) -> str | None:
-    """The key of the runtime whose instance a service shares, which need not be there; None: it shares none."""
-    namespace, spec = service.resource.metadata.namespace, service.resource.spec
+def runtime_of(service: InferenceService, devices: Mapping[str, int]) -> str | None:
+    """The key of the runtime whose instance a service shares, which need not be there; None: it shares none.
+
+    `devices` are those that an instance of its own would take for itself alone.
+    """
+    namespace, spec = service.metadata.namespace, service.spec
     if spec.placement.runtime_ref is not None:
         return f"{namespace}/{spec.placement.runtime_ref.name}"
-    if service.devices and not spec.placement.isolated:
+    if devices and not spec.placement.isolated:
         return f"{namespace}/{implicit_name(spec.template)}"
     return None
 

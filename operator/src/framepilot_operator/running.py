@@ -6,6 +6,7 @@ next.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,13 @@ def state_home(environment: Mapping[str, str]) -> Path:
     home = environment.get("XDG_STATE_HOME", "")
     base = Path(home) if Path(home).is_absolute() else Path(environment.get("HOME", "/")) / ".local" / "state"
     return base / "framepilot"
+
+
+def state_folder(home: Path, files: Sequence[Path]) -> Path:
+    """The folder of the state of these files: the same whatever their order."""
+    paths = sorted(str(file.resolve()) for file in files)
+    digest = hashlib.sha256(os.fsencode(os.pathsep.join(paths))).hexdigest()[:12]
+    return home / "state" / f"{files[0].stem}-{digest}"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Camera:
         self._media: list[GstRtspServer.RTSPMedia] = []
         self._size = 0
         self._server = GstRtspServer.RTSPServer()
-        self._server.set_address("127.0.0.1")
+        self._server.set_address(arguments.address)
         self._server.set_service(str(arguments.port))
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_shared(True)
@@ -84,6 +84,7 @@ class Camera:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--transport", default="any", choices=["any", "tcp", "udp"])
     parser.add_argument("--loss", type=float, default=0.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from framepilot_operator.cli import build
@@ -53,6 +54,13 @@ def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_place(file, tmp
     assert answer.exit_code == 1
     assert answer.stderr.startswith(f"{path}: objective_ms: ")
     assert run(tmp_path / "none.json").exit_code == 1
+
+
+def test_yaml_says_what_json_says(file):
+    path = file(workload(1))
+    as_json = json.loads(run(path, "-o", "json").stdout)
+    as_yaml = YAML(typ="safe").load(run(path, "-o", "yaml").stdout)
+    assert as_yaml["modules"] == as_json["modules"]
 
 
 def test_an_unknown_solver_is_refused_with_those_that_there_are(file):

@@ -6,12 +6,14 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framepilot_operator.planning.curve import ModuleSearch
 from framepilot_operator.planning.workload import Configuration, WorkloadModule, ranked
+from framepilot_operator.planning.workload_file import read_workload
 from support.exhaustive import module_cost
+from support.workloads import workload
 
 
 def module(seed: int) -> WorkloadModule:
@@ -45,6 +47,35 @@ def test_the_best_plan_at_a_worth_of_time_is_the_best_of_all_pieces(seed: int, w
     everything = ModuleSearch(one, 4 * shortest(one)).within(0.0, math.inf)
     priced = ModuleSearch(one, 4 * shortest(one)).price(worth)
     assert priced.reduced(worth) == pytest.approx(min(piece.reduced(worth) for piece in everything), rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 3.0), st.floats(1.1, 6.0))
+@example(3, 1.0, 1.5)
+@example(81, 3.0, 1.1)
+def test_the_same_of_many_instances_of_several_devices(seed: int, worth: float, looseness: float) -> None:
+    one = read_workload(workload(seed)).modules[0]
+    longest_ms = looseness * shortest(one)
+    everything = ModuleSearch(one, longest_ms, most_visits=20_000)
+    pieces = everything.within(0.0, math.inf)
+    priced = ModuleSearch(one, longest_ms, most_visits=20_000)
+    priced.price(worth)
+    if everything.complete:
+        assert priced.floor == pytest.approx(min(piece.reduced(worth) for piece in pieces), rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 3.0), st.integers(1, 30))
+def test_a_search_that_is_cut_short_knows_what_it_may_have_missed(seed: int, worth: float, most_visits: int) -> None:
+    one = read_workload(workload(seed)).modules[0]
+    longest_ms = 3 * shortest(one)
+    whole, short = ModuleSearch(one, longest_ms), ModuleSearch(one, longest_ms, most_visits=most_visits)
+    best = whole.price(worth).reduced(worth)
+    found = short.price(worth).reduced(worth)
+    assert short.floor <= best * (1 + 1e-12)
+    assert best <= found * (1 + 1e-12)
+    if short.complete:
+        assert found == pytest.approx(best, rel=1e-9)
 
 
 def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> None:

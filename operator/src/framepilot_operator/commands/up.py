@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import sys
 import time
@@ -19,7 +18,7 @@ from framepilot.resources.service import InferenceService
 from framepilot.resources.sink import SinkType
 from framepilot_operator.check import Checked, check, lines
 from framepilot_operator.cluster.port import ClusterError
-from framepilot_operator.running import registered, state_home
+from framepilot_operator.running import registered, state_folder, state_home
 from framepilot_operator.screen import Show, live_table, log_lines
 
 
@@ -52,7 +51,7 @@ def up(
     home = state_home(os.environ)
     session = Session(
         files=tuple(file.absolute() for file in files),
-        state=state or home / "state" / _key(files),
+        state=state or state_folder(home, files),
         for_s=None if for_ is None else _seconds(for_),
         report=None if report is None else report.absolute(),
         credentials=None if credentials is None else credentials.absolute(),
@@ -83,12 +82,6 @@ def _seconds(text: str) -> float:
     except ValueError as error:
         typer.echo(f"--for: {error}", err=True)
         raise typer.Exit(2) from error
-
-
-def _key(files: Sequence[Path]) -> str:
-    """The same for the same files, whatever their order."""
-    paths = sorted(str(file.resolve()) for file in files)
-    return f"{files[0].stem}-{hashlib.sha256(os.fsencode(os.pathsep.join(paths))).hexdigest()[:12]}"
 
 
 def _screen(checked: Checked) -> AbstractContextManager[Show]:

@@ -9,7 +9,8 @@ of each.
 
 The search goes through the configurations in rank order, most instances first. A beginning is left as soon as what is
 known already is as fast as it could get (T < R + t of its first instance: with more dummies the first could go), and
-not dearer than if all that is left ran on the next configuration.
+not dearer than if all that is left ran on the next configuration, and the last instance had just the load that it needs
+to be in time.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.hull import Hull, hull
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 3_000
-"""Beginnings that are looked at for one module, before what was found must do."""
+MOST_VISITS: Final = 2_000
+"""Beginnings that one search looks at, before what was found must do."""
 
 
 class Shape(NamedTuple):
@@ -51,6 +53,8 @@ class ModuleSearch:
         self._most_visits = most_visits
         self.pieces: list[Piece] = []
         self.complete = True
+        """Whether the last search looked at all there is."""
+        self.floor = math.inf
         self._whole = cost_model == "whole"
         self._rate = module.rate
         self._longest_ms = longest_ms * (1 + CLOSE)
@@ -67,14 +71,25 @@ class ModuleSearch:
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
         self._visits = 0
         self._slope, self._limit, self._pricing = 0.0, math.inf, False
+        self._corners: Hull = []
+        self._cornered = 0
         self._seed()
 
+    @property
+    def corners(self) -> Hull:
+        """Those of the convex hull of all pieces that are found."""
+        self._corners = hull(self._corners, self.pieces[self._cornered :])
+        self._cornered = len(self.pieces)
+        return self._corners
+
     def price(self, slope: float) -> Piece:
-        """The piece where cost + slope x budget is least of all."""
-        best = min(self.pieces, key=lambda piece: piece.reduced(slope))
-        self._slope, self._limit, self._pricing = slope, best.reduced(slope), True
+        """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below."""
+        best = min([piece.reduced(slope) for piece in self.pieces])
+        self._slope, self._limit, self._pricing = slope, best, True
         self._begin()
-        return min(self.pieces, key=lambda piece: piece.reduced(slope))
+        found = min(self.pieces, key=lambda piece: piece.reduced(slope))
+        self.floor = min(self.floor, found.reduced(slope))
+        return found
 
     def within(self, slope: float, limit: float) -> list[Piece]:
         """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere."""
@@ -83,9 +98,9 @@ class ModuleSearch:
         return envelope(piece for piece in self.pieces if piece.reduced(slope) <= limit)
 
     def _begin(self) -> None:
-        self._visits = 0
+        self._visits, self.floor = 0, math.inf
         self._visit(0, 0.0, 0.0, (), (), math.inf)
-        self.complete = self.complete and self._visits < self._most_visits
+        self.complete = self.floor == math.inf
 
     def _visit(
         self,
@@ -97,50 +112,88 @@ class ModuleSearch:
         most: float,
     ) -> None:
         """All plans that begin with `saturated` and go on with configurations from `index`; T stays below `most`."""
-        if index == len(self._ranks) or self._visits >= self._most_visits:
+        if index == len(self._ranks):
             return
         throughput, price = self._throughputs[index], self._prices[index]
         first = not saturated
         # Instances of the first configuration may just exceed the rate; later ones must leave the load below `most`.
         room = self._rate if first else most - load - throughput
         count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
+        duration, product = self._durations[index], self._durations[index] * throughput
         floor = self._fastest[index + 1]
+        dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
+        soon = max([d + dt / (most - before) for d, dt, before in limits], default=0.0)
+        allowed = self._limit - self._slope * max(soon, floor)
+        rate = self._rate * (1 - CLOSE)
         while count >= 0:
+            if self._visits >= self._most_visits:
+                least = cost + self._units[index] * max(self._rate - load, 0.0)
+                self.floor = min(self.floor, least + self._slope * max(soon, self._fastest[index]))
+                return
             self._visits += 1
             total, begun = load + count * throughput, cost + count * price
-            at_most, now, kinds = most, limits, saturated
+            at_most, quickest, now, kinds = most, soon, limits, saturated
             if count:
                 at_most = self._rate + throughput if first else most
-                now = (*limits, (self._durations[index], self._durations[index] * throughput, total - throughput))
+                now = (*limits, (duration, product, total - throughput))
+                quickest = max(quickest, duration + product / (at_most - total + throughput))
                 kinds = (*saturated, (index, count))
-            self._end(index, total, begun, now, kinds)
             left = max(self._rate - total, 0.0)
-            quickest = max([d + dt / (at_most - before) for d, dt, before in now], default=0.0)
+            if total + throughput >= rate:
+                self._end(index, total, begun, now, kinds, quickest)
+            elif begun + dearer * left > allowed:
+                # With fewer of them more runs on dearer ones.
+                return
             soonest = max(quickest, floor)
-            if soonest <= self._longest_ms and self._promises(index + 1, begun, left, at_most - total, soonest):
+            in_time = soonest <= self._longest_ms
+            promise = self._promise(index + 1, begun, left, at_most - total, soonest) if in_time else None
+            if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
-            elif quickest <= floor and left > 0:
+            elif promise is None and quickest <= floor and left > 0:
                 # Fewer of them are no faster, leave more to the next, and cannot end here.
                 return
             count -= 1
 
-    def _promises(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool:
+    def _promise(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool | None:
         """Whether to go on with configurations from `index` can be cheaper somewhere than all that is known.
 
         With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
-        used by then runs all that is left at best.
+        used by then runs all that is left at best. None: not even that would be cheap enough.
         """
         known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
+        promise: bool | None = None
         for at in range(index, len(self._ranks)):
             start = self._durations[at] * (1 + self._throughputs[at] / room)
             if start < end:
                 start = max(start, soonest)
                 bound = begun + self._units[at] * left
                 if bound < known(start) and bound + self._slope * start <= self._limit:
-                    return True
-                if start <= soonest:
-                    return False
+                    promise = self._ends(at, begun, left, room, start, end)
+                if promise or start <= soonest:
+                    return promise
                 end = start
+        return promise
+
+    def _ends(self, index: int, begun: float, left: float, room: float, start: float, end: float) -> bool:
+        """Whether some last instance, with the load that it needs to be fast enough, leaves the cost within the limit.
+
+        All that is not its load runs on the configuration `index` at best.
+        """
+        slope, limit, unit = self._slope, self._limit - begun, self._units[index]
+        for at in range(index, len(self._ranks)):
+            duration, dearer = self._durations[at], max(self._units[at] - unit, 0.0)
+            product = duration * self._throughputs[at]
+            least = max(start, 2 * duration, duration + product / room)
+            if least >= end:
+                continue
+            best = duration + math.sqrt(dearer * product / slope) if slope > 0 else end
+            budget = min(max(best, least), end)
+            if unit * left + dearer * product / (budget - duration) + slope * budget > limit:
+                continue
+            best = duration + math.sqrt(self._units[at] * product / slope) if slope > 0 else end
+            budget = min(max(best, least), end)
+            if self._units[at] * product / (budget - duration) + slope * budget <= limit:
+                return True
         return False
 
     def _seed(self) -> None:
@@ -169,21 +222,28 @@ class ModuleSearch:
                 limits = (*limits, (duration, product, load - throughput))
                 kinds = (*kinds, (at, count))
             if needed <= throughput * (1 + CLOSE):
-                self._end(at, load, cost, limits, kinds)
+                self._end(at, load, cost, limits, kinds, 0.0)
                 if self._rate - load >= needed:
                     return
 
     def _end(
-        self, index: int, total: float, begun: float, limits: tuple[Limit, ...], kinds: tuple[tuple[int, int], ...]
+        self,
+        index: int,
+        total: float,
+        begun: float,
+        limits: tuple[Limit, ...],
+        kinds: tuple[tuple[int, int], ...],
+        quickest: float,
     ) -> None:
-        """The plan that ends with an instance of the configuration `index` after `total`."""
+        """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
-        if most < self._rate * (1 - CLOSE) or 2 * duration > self._longest_ms:
+        low = max(2 * duration, quickest)
+        cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
+        if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
             return
         every = (*limits, (duration, duration * throughput, total))
         low = _latency(every, most)
-        cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
         if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
@@ -211,28 +271,44 @@ class ModuleSearch:
 
     def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
         """Splits an arc where another instance becomes the slowest."""
-        slowest, other = _slowest(every, low), _slowest(every, high)
-        if slowest is other or high - low <= high * CLOSE * 10:
+        slowest = _slowest(every, low)
+        while True:
             duration, product, before = slowest
-            self._add(Piece(low, high, base + unit * before, unit * product, duration, shape))
-            return
-        left, right = low, high
-        for _ in range(50):
-            middle = (left + right) / 2
-            if _slowest(every, middle) is slowest:
-                left = middle
-            else:
-                right = middle
-        duration, product, before = slowest
-        self._add(Piece(low, left, base + unit * before, unit * product, duration, shape))
-        if right < high:
-            self._arcs(every, base, unit, right, high, shape)
+            end, following = _overtaken(every, slowest, low, high)
+            self._add(Piece(low, end, base + unit * before, unit * product, duration, shape))
+            if following is None:
+                return
+            low, slowest = end, following
 
 
 def _latency(limits: Sequence[Limit], total: float) -> float:
-    return max(d + dt / (total - before) for d, dt, before in limits)
+    return max([d + dt / (total - before) for d, dt, before in limits])
 
 
 def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
     """The instance that asks for the largest total load, if all must keep the budget."""
     return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))
+
+
+def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> tuple[float, Limit | None]:
+    """Up to where an instance is the slowest, at most `high`, and which one is after it.
+
+    Two ask for the same load where before + product / (budget - duration) is the same: a quadratic equation.
+    """
+    duration, product, before = slowest
+    soonest, end, following = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE), None
+    for other in every:
+        if other is slowest:
+            continue
+        d, dt, p = other
+        square = before - p
+        linear = product - dt - square * (duration + d)
+        constant = square * duration * d - product * d + dt * duration
+        under = linear * linear - 4 * square * constant
+        if under <= 0:
+            continue
+        half = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
+        for at in (half / square if square else math.inf, constant / half if half else math.inf):
+            if soonest < at < end:
+                end, following = at, other
+    return (high if following is None else end), following

@@ -13,28 +13,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from framepilot_operator.planning.pieces import Piece
+from framepilot_operator.planning.hull import Hull, segments
 from framepilot_operator.planning.series_parallel import Program
-
-Hull = list[tuple[float, float]]
-"""Budgets and costs of the corners of a convex, falling function; constant after the last."""
+from framepilot_operator.planning.split import Worth
 
 
 @dataclass(frozen=True, slots=True)
 class Multipliers:
-    """The worth of a millisecond of each part of a program (its modules first), and a budget that each could have."""
+    """The worth of a millisecond, and a budget that each module could have."""
 
-    worth: tuple[float, ...]
+    of_modules: Worth
     budgets_ms: tuple[float, ...]
-    whole: float
-    """Of the objective: of each way through."""
 
 
-def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_ms: float) -> Multipliers:
-    """The best multipliers as far as these pieces of each module tell."""
-    hulls = [hull(each) for each in pieces]
+def multipliers(program: Program, hulls: Sequence[Hull], objective_ms: float) -> Multipliers:
+    """The best multipliers as far as these hulls of each module's cost tell."""
+    hulls = [*hulls]
     for step in program.steps:
         joined = _series if step.kind == "series" else _parallel
         hulls.append(joined(hulls[step.first], hulls[step.second]))
@@ -52,42 +47,8 @@ def multipliers(program: Program, pieces: Sequence[Sequence[Piece]], objective_m
             worth[step.first], worth[step.second] = _parted(first, second, budgets[part], worth[part])
             budgets[step.first] = min(budgets[part], first[-1][0])
             budgets[step.second] = min(budgets[part], second[-1][0])
-    return Multipliers(tuple(worth), tuple(budgets), worth[-1])
-
-
-def hull(pieces: Sequence[Piece]) -> Hull:
-    """The corners of the convex hull of a module's pieces; of an arc a few points stand for it."""
-    points: list[tuple[float, float]] = []
-    for piece in pieces:
-        points.append((piece.low, piece.cost(piece.low)))
-        if piece.rise and piece.high > piece.low:
-            steps = (0.12, 0.35, 1.0)
-            points += [(at, piece.cost(at)) for at in (piece.low + step * (piece.high - piece.low) for step in steps)]
-    points.sort()
-    corners: Hull = []
-    for budget, cost in points:
-        if corners and cost >= corners[-1][1]:
-            continue
-        if corners and budget <= corners[-1][0] * (1 + 1e-12):
-            corners.pop()
-        while len(corners) > 1 and _bends_up(corners[-2], corners[-1], (budget, cost)):
-            corners.pop()
-        corners.append((budget, cost))
-    return corners
-
-
-def _bends_up(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
-    """Whether the middle one is not below the line between the others."""
-    return (middle[1] - left[1]) * (right[0] - left[0]) >= (right[1] - left[1]) * (middle[0] - left[0])
-
-
-def segments(corners: Hull) -> list[tuple[float, float]]:
-    """Slope (how much a millisecond saves) and length of each, steepest first."""
-    return [
-        ((left[1] - right[1]) / (right[0] - left[0]), right[0] - left[0])
-        for left, right in pairwise(corners)
-        if right[0] > left[0]
-    ]
+    modules = program.modules
+    return Multipliers(Worth(tuple(worth[:modules]), worth[-1]), tuple(budgets[:modules]))
 
 
 def _series(first: Hull, second: Hull) -> Hull:

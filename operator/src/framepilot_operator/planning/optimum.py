@@ -62,7 +62,7 @@ def reference(
         if solved.budgets is None:
             break
         chosen = [each[which] for each, which in zip(pieces, solved.chosen, strict=True)]
-        split = settle(inputs, chosen, objective_ms)
+        split = settle(inputs, chosen, objective_ms).split
         if split is not None and (best is None or split.cost < best.cost):
             best = split
         if best is not None and best.cost <= bound * (1 + CLOSE_ENOUGH):

@@ -1,27 +1,25 @@
 """Functions of a latency budget, as pieces: cost `base + rise / (budget - pole)` from `low` to `high`, constant after.
 
-Each piece is convex and falls, and what a part of a pipeline costs is the least of its pieces. Two parts one after the
-other share a budget: of two pieces the best split has equal slopes, and hyperbolas of equal slopes add up to one
-hyperbola, (sqrt a + sqrt b)^2 / (budget - poles). So the sum of two pieces is at most three pieces, exact. Two parts
-side by side have the same budget: their costs add up; the sum of two hyperbolas is replaced by the one through its ends
-and its middle, which serves to compare, and is settled exactly afterwards.
+Each piece is convex and falls, and what a module costs is the least of its pieces.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 CLOSE: Final = 1e-12
 """Relative difference that floating point makes of nothing."""
+PROVED: Final = 1e-9
+"""A plan that is dearer than the bound by this share at most is the optimum."""
 
 
 class Piece(NamedTuple):
-    """One convex piece; a point has no rise. `source` says what it is made of: a module's plan, or two pieces'."""
+    """One convex piece; a point has no rise. `source` says what it is made of: a module's plan."""
 
     low: float
     high: float
@@ -72,96 +70,6 @@ class Staircase:
             end += 1
         self.latencies[start:end] = [latency]
         self.costs[start:end] = [cost]
-
-
-def series(first: Piece, second: Piece) -> Iterator[Piece]:
-    """Two pieces one after the other."""
-    source = (first.source, second.source)
-    if not first.rise or not second.rise:
-        yield Piece(
-            first.low + second.low,
-            first.high + second.high,
-            first.base + second.base,
-            first.rise + second.rise,
-            # The pole of an arc moves with the point before it; a point's own pole means nothing.
-            (first.pole + second.low) if first.rise else (second.pole + first.low),
-            source,
-        )
-        return
-    (first_high, first_low), (second_high, second_low) = _slopes(first), _slopes(second)
-    steep, gentle = min(first_low, second_low), max(first_high, second_high)
-    if steep <= gentle:
-        # Nowhere equally steep: the steeper one is used up first.
-        left, right = (first, second) if first_high >= second_low else (second, first)
-        yield _moved(left, right.low, right.cost(right.low), source)
-        yield _moved(right, left.high, left.cost(left.high), source)
-        return
-    middle_low = _budget(first, steep), _budget(second, steep)
-    middle_high = _budget(first, gentle), _budget(second, gentle)
-    mover, rest, upto = (first, second, middle_low[0]) if first_low > second_low else (second, first, middle_low[1])
-    if upto > mover.low:
-        yield _moved(mover._replace(high=upto), rest.low, rest.cost(rest.low), source)
-    root = math.sqrt(first.rise) + math.sqrt(second.rise)
-    pole = first.pole + second.pole
-    yield Piece(sum(middle_low), sum(middle_high), first.base + second.base, root * root, pole, source)
-    mover, rest, start = (
-        (first, second, middle_high[0]) if first_high < second_high else (second, first, middle_high[1])
-    )
-    if start < mover.high:
-        yield _moved(mover._replace(low=start), rest.high, rest.cost(rest.high), source)
-
-
-def _slopes(piece: Piece) -> tuple[float, float]:
-    """How steeply it falls at its high end, and at its low end."""
-    return piece.rise / (piece.high - piece.pole) ** 2, piece.rise / (piece.low - piece.pole) ** 2
-
-
-def _budget(piece: Piece, slope: float) -> float:
-    return min(max(piece.pole + math.sqrt(piece.rise / slope), piece.low), piece.high)
-
-
-def _moved(piece: Piece, budget: float, cost: float, source: object) -> Piece:
-    low, high, base, rise, pole, _ = piece
-    return Piece(low + budget, high + budget, base + cost, rise, pole + budget, source)
-
-
-def parallel(first: Piece, second: Piece) -> Iterator[Piece]:
-    """Two pieces side by side."""
-    source = (first.source, second.source)
-    low = max(first.low, second.low)
-    sooner, later = (first, second) if first.high <= second.high else (second, first)
-    if later.high <= low:
-        yield Piece(low, low, first.cost(low) + second.cost(low), 0.0, 0.0, source)
-        return
-    if sooner.high > low and sooner.rise and later.rise:
-        yield _fitted(sooner, later, low, sooner.high, source)
-    start = max(low, sooner.high)
-    if start < later.high:
-        yield Piece(start, later.high, later.base + sooner.cost(start), later.rise, later.pole, source)
-
-
-def _fitted(first: Piece, second: Piece, low: float, high: float, source: object) -> Piece:
-    """The hyperbola through the ends and the middle of a sum of two."""
-    middle = (low + high) / 2
-    start, centre, end = (first.cost(at) + second.cost(at) for at in (low, middle, high))
-    falls = end < centre < start
-    ratio = (start - centre) / (centre - end) if falls else 1.0
-    if ratio <= 1 + 1e-9:
-        return (
-            Piece(low, high, end, 0.0, 0.0, source)._replace(low=high)
-            if not falls
-            else _line(low, high, start, end, source)
-        )
-    pole = (ratio * low - high) / (ratio - 1)
-    rise = (start - centre) / (middle - low) * (low - pole) * (middle - pole)
-    return Piece(low, high, start - rise / (low - pole), rise, pole, source)
-
-
-def _line(low: float, high: float, start: float, end: float, source: object) -> Piece:
-    """A hyperbola that is all but straight."""
-    pole = low - 1e4 * (high - low)
-    rise = (start - end) * (low - pole) * (high - pole) / (high - low)
-    return Piece(low, high, start - rise / (low - pole), rise, pole, source)
 
 
 def envelope(pieces: Iterable[Piece]) -> list[Piece]:

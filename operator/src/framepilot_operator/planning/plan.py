@@ -9,12 +9,16 @@ from framepilot.contract.desired import Batch
 
 @dataclass(frozen=True, slots=True)
 class ModulePlan:
-    """What one module shall run, and why."""
+    """What one module shall run, and why.
+
+    `utilization` is the share of the device's time that it takes at its rate; None where its rate is not known.
+    """
 
     name: str
     batch: Batch
     budget_ms: float
     reason: str
+    utilization: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class ServicePlan:
     """What one service shall run in its instance, and why.
 
     `worst_case_ms` and `feasible` are None until every module is measured; `needed_ms` is the shortest objective that
-    could be held, where the declared one cannot.
+    could be held, where the declared one cannot. `cycle_ms` is one batch of every module on the device, and
+    `utilization` that of the device, by all services on it.
     """
 
     service: str
@@ -32,3 +37,9 @@ class ServicePlan:
     worst_case_ms: float | None = None
     feasible: bool | None = None
     needed_ms: float | None = None
+    cycle_ms: float | None = None
+    utilization: float | None = None
+
+    def latency_ms(self, module: ModulePlan) -> float | None:
+        """The longest that an item can take at a module: its wait and one cycle."""
+        return None if self.cycle_ms is None else module.batch.max_wait_ms + self.cycle_ms

@@ -26,6 +26,7 @@ from framepilot.resources.service import InferenceService
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.budgets import Node, paths, split
 from framepilot_operator.planning.frontier import Choices, Point, cheapest, frontier, point
+from framepilot_operator.planning.load import loaded
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.profile import ModuleProfile
 
@@ -111,6 +112,7 @@ def plan(
     services: Sequence[InferenceService],
     profiles: Mapping[tuple[str, str], ModuleProfile],
     previous: Mapping[str, Pipeline],
+    rates: Mapping[tuple[str, str], float] | None = None,
 ) -> dict[str, ServicePlan]:
     """What each service of one instance shall run there.
 
@@ -118,12 +120,15 @@ def plan(
         services: those that share the instance.
         profiles: by (service, module): of the version that serves, on the device of the instance.
         previous: by service: what the instance was told last.
+        rates: by (service, module): items per second, where they are known.
     """
     every = [_service(service, profiles, previous.get(service.key)) for service in services]
     members = [member for member in every if member.measured]
     others = [member for member in every if not member.measured]
     plans = {member.key: _unmeasured(member) for member in others}
-    return plans if not members else plans | _together(members, [given for member in others for given in member.given])
+    if members:
+        plans |= _together(members, [given for member in others for given in member.given])
+    return loaded(plans, profiles, rates or {})
 
 
 def _together(members: Sequence[_Service], given: Sequence[Choices]) -> dict[str, ServicePlan]:
@@ -231,6 +236,7 @@ def _infeasible(chosen: _Chosen, shortest_cycle_ms: float) -> ServicePlan:
         modules=_module_plans(service.modules, chosen.sizes, waits_ms, _weighed(chosen, waits_ms), reasons),
         reason=f"no batch sizes hold the objective, so it gets {what}",
         worst_case_ms=worst_case_ms(service.nodes, waits_ms, chosen.cycle_ms),
+        cycle_ms=chosen.cycle_ms,
         feasible=False,
         needed_ms=service.depth * shortest_cycle_ms / USABLE,
     )
@@ -260,6 +266,7 @@ def _feasible(chosen: _Chosen, reason: str) -> ServicePlan:
         ),
         reason=reason,
         worst_case_ms=worst_case_ms(nodes, waits_ms, chosen.cycle_ms),
+        cycle_ms=chosen.cycle_ms,
         feasible=True,
     )
 

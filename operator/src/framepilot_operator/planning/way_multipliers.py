@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from framepilot_operator.planning.multipliers import Hull, Multipliers, hull, segments
-from framepilot_operator.planning.pieces import Piece
-from framepilot_operator.planning.split import longest_way
+from framepilot_operator.planning.hull import Hull, segments
+from framepilot_operator.planning.multipliers import Multipliers
+from framepilot_operator.planning.split import Worth, longest_way
 
 MOST_WAYS: Final = 24
 SWEEPS: Final = 12
@@ -25,11 +25,9 @@ NEAR: Final = 1e-4
 """A way that is longer than the objective by this share is short enough."""
 
 
-def way_multipliers(
-    inputs: Sequence[Sequence[int]], pieces: Sequence[Sequence[Piece]], objective_ms: float
-) -> Multipliers:
+def way_multipliers(inputs: Sequence[Sequence[int]], hulls: Sequence[Hull], objective_ms: float) -> Multipliers:
     """Multipliers for modules of which each stands after its `inputs`."""
-    demands = [_demand(hull(each)) for each in pieces]
+    demands = [_demand(each) for each in hulls]
     prices: dict[tuple[int, ...], float] = {}
     worth = [0.0] * len(inputs)
     budgets = [demand.budget(0.0) for demand in demands]
@@ -49,7 +47,7 @@ def way_multipliers(
                 break
         budgets = [demand.budget(slope) for demand, slope in zip(demands, worth, strict=True)]
     worth = [sum(price for way, price in prices.items() if index in way) for index in range(len(inputs))]
-    return Multipliers(tuple(worth), tuple(budgets), sum(prices.values()))
+    return Multipliers(Worth(tuple(worth), sum(prices.values())), tuple(budgets))
 
 
 @dataclass(frozen=True, slots=True)
