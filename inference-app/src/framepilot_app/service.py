@@ -126,7 +126,7 @@ class Service:
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
-        self.sinks.follow(declared.sinks, self._machinery.credentials.within(declared.credentials))
+        self.sinks.follow(declared.sinks, self._credentials)
         self._follow_modules()
         self._follow_streams(declared.streams)
         self.settle()
@@ -258,6 +258,10 @@ class Service:
             window=self._window if entry.delivery is Delivery.NEWEST else self._lossless_window,
         )
 
+    @property
+    def _credentials(self) -> Credentials:
+        return self._machinery.credentials.within(self.declared.credentials)
+
     def _subscribe(self, stream: Stream) -> Subscription:
         entry = stream.declared
         settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
@@ -266,7 +270,7 @@ class Service:
                 settings,
                 transport=entry.transport,
                 timeout_s=entry.timeout_ms / 1000,
-                credentials=self._machinery.credentials.within(self.declared.credentials),
+                credentials=self._credentials,
                 login_name=entry.name,
             )
         lossless = entry.delivery is Delivery.LOSSLESS
