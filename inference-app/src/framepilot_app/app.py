@@ -86,6 +86,7 @@ class App:
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
+            spools=options.cache / "spools",
             credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
@@ -139,6 +140,7 @@ class App:
             pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
+            sinks=tuple(sink for service in services for sink in service.sinks.observed()),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 

@@ -50,6 +50,14 @@ class Credentials:
             return None
         return Login(username or "", password or "")
 
+    def secret(self, name: str) -> str | None:
+        """What a sink signs with now (`<name>.secret`); None if there is no such file.
+
+        Raises:
+            CredentialsError: it is there and cannot be read, or is no text of one line.
+        """
+        return None if self.folder is None else _read(self.folder / f"{name}.secret")
+
 
 NO_CREDENTIALS: Final = Credentials()
 

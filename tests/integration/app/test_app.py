@@ -251,8 +251,9 @@ def test_what_is_wrong_with_a_sink_is_said_of_its_own_service(app, store, out, t
     bad = pipeline("bad-sink", [module(store)], tmp_path / "no-folder" / "events.jsonl")
     app.want(bad, pipeline("good-sink", [module(store)], out))
     serves(app, "bad-sink", "1")
+    eventually(lambda: app.status().pipeline("tests/bad-sink", "s").error, "the sink to fail")
     state = app.status()
-    assert "no-folder" in (state.pipeline("tests/bad-sink", "s").error or "")
+    assert "no-folder" in state.pipeline("tests/bad-sink", "s").error
     assert state.pipeline("tests/good-sink", "s").error is None
     assert state.error is None
 

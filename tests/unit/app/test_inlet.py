@@ -23,6 +23,7 @@ class World:
     def __init__(self, delivery: Delivery) -> None:
         self.emitted = []
         self.started = []
+        self.window = 2
         self.line = Line(self.emitted.append)
         self.inlet = Inlet(
             service="s/s",
@@ -32,7 +33,7 @@ class World:
             line=self.line,
             graph=lambda: GRAPH,
             start=self.started.append,
-            window=lambda: 2,
+            window=lambda: self.window,
         )
 
     def offer(self, sequence: int) -> None:
@@ -80,6 +81,19 @@ def test_lossless_makes_the_source_wait_and_drops_nothing():
         world.finish(index)
     source.join(10)
     assert world.sequences(Delivered) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_source_that_waits_though_nothing_is_in_flight_goes_on_when_it_is_told_to_look_again():
+    world = World(Delivery.LOSSLESS)
+    world.window = 0
+    source = threading.Thread(target=world.offer, args=(0,))
+    source.start()
+    eventually(lambda: world.line.counts().ingested == 1)
+    assert not world.started
+    world.window = 2
+    world.inlet.look_again()
+    source.join(10)
+    assert len(world.started) == 1
 
 
 def test_closing_lets_the_waiting_frame_in():

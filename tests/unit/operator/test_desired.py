@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot.contract.desired import Delivery, DesiredModule, DesiredState
+from framepilot.contract.desired import (
+    Delivery,
+    DesiredModule,
+    DesiredSink,
+    DesiredState,
+    Rotation,
+    SinkTls,
+    SpoolSpace,
+)
 from framepilot.contract.observed import (
     Device,
     ObservedBatch,
@@ -123,6 +132,30 @@ def test_what_a_camera_needs_is_written_with_it_and_its_credentials_are_only_nam
         ("udp", 1500, Delivery.NEWEST),
         ("tcp", 5000, Delivery.NEWEST),
     ]
+
+
+def test_a_sink_is_written_as_it_is_declared_with_sizes_in_bytes():
+    document = service_document()
+    document["spec"]["sinks"] = [
+        {"name": "file", "type": "file", "path": "/out.jsonl", "rotate": {"size": "64Mi"}},
+        {
+            "name": "broker",
+            "type": "mqtt",
+            "url": "mqtts://broker/x",
+            "spool": {"size": "2Gi"},
+            "tls": {"ca": "/ca.crt", "certificate": "/tls.crt", "key": "/tls.key"},
+        },
+        {"name": "hook", "type": "webhook", "url": "http://hooks/", "spool": {"size": "1Mi", "path": "/spool"}},
+    ]
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    tls = SinkTls(ca=Path("/ca.crt"), certificate=Path("/tls.crt"), key=Path("/tls.key"))
+    spool = SpoolSpace(size_bytes=1 << 20, path=Path("/spool"))
+    assert build(resource).pipelines[0].sinks == (
+        DesiredSink(name="file", type="file", path=Path("/out.jsonl"), rotate=Rotation(size_bytes=64 << 20, keep=5)),
+        DesiredSink(name="broker", type="mqtt", url="mqtts://broker/x", spool=SpoolSpace(size_bytes=2 << 30), tls=tls),
+        DesiredSink(name="hook", type="webhook", url="http://hooks/", spool=spool),
+    )
 
 
 def test_a_version_is_the_fallback_only_once_it_is_observed_serving():

@@ -128,7 +128,11 @@ def test_metadata_of_the_api_server_is_let_through() -> None:
             "stdout",
             "spec.sinks[0]: path is for a sink of type file; remove it, or write type: file",
         ),
-        ("spec.sinks.0.type", "mqtt", "spec.sinks[0].type: Input should be 'stdout' or 'file', got 'mqtt'"),
+        (
+            "spec.sinks.0.type",
+            "kafka",
+            "spec.sinks[0].type: Input should be 'stdout', 'file', 'mqtt' or 'webhook', got",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_service_is_said_in_one_sentence(path: str, value: object, sentence: str) -> None:

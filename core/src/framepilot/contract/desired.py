@@ -83,12 +83,41 @@ class DesiredModule(Document):
     fallback: ModelRef | None = None
 
 
+class Rotation(Document):
+    """A file that would grow beyond `size_bytes` is put aside; so many of those are kept."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    keep: Annotated[int, Field(ge=0)] = 5
+
+
+class SpoolSpace(Document):
+    """Disk for events that a sink cannot take now; without `path` it is in the instance's cache."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    path: Path | None = None
+
+
+class SinkTls(Document):
+    """Files: the authority that signed the receiver's certificate (absent: the system's), and one's own certificate."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
 class DesiredSink(Document):
-    """Where results go. `drops` adds an event for each dropped frame."""
+    """Where results go. `drops` adds an event for each dropped frame.
+
+    `path` and `rotate` are a file's, `url` and `tls` those of a broker (mqtt) or a web server (webhook).
+    """
 
     name: Name
-    type: Literal["stdout", "file"]
+    type: Literal["stdout", "file", "mqtt", "webhook"]
     path: Path | None = None
+    url: str | None = None
+    rotate: Rotation | None = None
+    tls: SinkTls | None = None
+    spool: SpoolSpace | None = None
     drops: bool = False
 
 

@@ -9,6 +9,7 @@ SERVICE: Final = "service"
 STREAM: Final = "stream"
 MODULE: Final = "module"
 REASON: Final = "reason"
+SINK: Final = "sink"
 STATE: Final = "state"
 STAGE: Final = "stage"
 VERSION: Final = "version"
@@ -32,6 +33,14 @@ MODULE_STAGE: Final = "framepilot_module_stage_seconds"
 MODULE_BATCH_CAP: Final = "framepilot_module_batch_cap_items"
 MODULE_BATCH_ITEMS: Final = "framepilot_module_batch_items"
 MODULE_VERSION: Final = "framepilot_module_version_info"
+
+# Sinks: offered = written + dropped + waiting for each service and sink; `waiting` includes `spooled`
+SINK_OFFERED: Final = "framepilot_sink_events_offered_total"
+SINK_WRITTEN: Final = "framepilot_sink_events_written_total"
+SINK_DROPPED: Final = "framepilot_sink_events_dropped_total"
+SINK_WAITING: Final = "framepilot_sink_events_waiting"
+SINK_SPOOLED: Final = "framepilot_sink_events_spooled"
+SINK_CONNECTED: Final = "framepilot_sink_connected"
 
 # Device and contract
 DEVICE_BUSY: Final = "framepilot_device_busy_seconds_total"

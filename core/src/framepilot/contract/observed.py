@@ -24,6 +24,15 @@ class StreamState(StrEnum):
     FAILED = "failed"
 
 
+class SinkState(StrEnum):
+    """Whether a sink can be written."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RETRYING = "retrying"  # it failed a moment ago
+    FAILED = "failed"  # it failed several times in a row, and is still tried again
+
+
 class FrameCounts(Document):
     """The accounting identity: ingested = delivered + sum(dropped) + in_flight, at every moment."""
 
@@ -55,11 +64,30 @@ class ObservedStream(Document):
 
 
 class ObservedPipeline(Document):
-    """One service that runs here; `error` says what is wrong with its sinks, if anything is."""
+    """One service that runs here; `error` says which of its sinks failed, and why, if any did."""
 
     service: str
     uid: str
     error: str | None = None
+
+
+class ObservedSink(Document):
+    """One sink of one service: offered = written + sum(dropped) + waiting, at every moment.
+
+    `offered` counts the events handed over to it, and those that were found in its spool. `waiting` includes `spooled`,
+    those on disk. `reason` says why it cannot be written, or spooled.
+    """
+
+    service: str
+    name: Name
+    type: str
+    state: SinkState
+    reason: str | None = None
+    offered: int = 0
+    written: int = 0
+    dropped: dict[str, int] = Field(default_factory=dict)
+    waiting: int = 0
+    spooled: int = 0
 
 
 class ServingModel(Document):
@@ -146,6 +174,7 @@ class ObservedState(Document):
     pipelines: tuple[ObservedPipeline, ...] = ()
     streams: tuple[ObservedStream, ...] = ()
     modules: tuple[ObservedModule, ...] = ()
+    sinks: tuple[ObservedSink, ...] = ()
     frames: FrameCounts = FrameCounts()
 
     def pipeline(self, service: str, uid: str) -> ObservedPipeline | None:

@@ -14,9 +14,10 @@ from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
 from framepilot.resources.placement import Placement
 from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
+from framepilot.resources.sink import Sink
 from framepilot.resources.stream import Stream
 from framepilot.resources.template import InstanceTemplate
-from framepilot.resources.text import Digest, FilePath, Name, ObjectName, Version, list_map, list_set, rules
+from framepilot.resources.text import Digest, Name, ObjectName, Version, list_map, list_set, rules
 from framepilot.resources.uris import StoreUri
 
 BatchSize = Annotated[int, Field(ge=1, le=256)]
@@ -134,37 +135,6 @@ class Objective(ResourcePart):
     def latency_ms(self) -> float:
         """The latency in milliseconds."""
         return duration_ms(self.latency)
-
-
-class SinkType(StrEnum):
-    """The sinks there are."""
-
-    STDOUT = "stdout"
-    FILE = "file"
-
-
-class Sink(ResourcePart):
-    """Where results go."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.type != 'file' || has(self.path)", "a sink of type file needs path"),
-            ("self.type == 'file' || !has(self.path)", "path is for a sink of type file; remove it"),
-        )
-    )
-
-    name: Name
-    type: SinkType
-    path: FilePath | None = None
-    """The file that results are appended to; on one machine relative to the folder of the YAML file."""
-
-    @model_validator(mode="after")
-    def _path_of_a_file(self) -> Self:
-        if self.type is SinkType.FILE and self.path is None:
-            raise ValueError("a sink of type file needs path, such as path: results.jsonl")
-        if self.type is not SinkType.FILE and self.path is not None:
-            raise ValueError("path is for a sink of type file; remove it, or write type: file")
-        return self
 
 
 class InferenceServiceSpec(ResourcePart):

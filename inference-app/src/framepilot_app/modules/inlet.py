@@ -89,6 +89,11 @@ class Inlet:
             self._closed = True
             self._room.notify_all()
 
+    def look_again(self) -> None:
+        """The window may have become wider."""
+        with self._room:
+            self._room.notify_all()
+
     def _settle(self, journey: Journey, outcome: Outcome) -> None:
         """A frame that was started has ended."""
         self.line.settle(journey, outcome)

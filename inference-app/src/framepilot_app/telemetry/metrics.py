@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
-from framepilot.contract.observed import ObservedState, StreamState
+from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.modules.device import BatchDone
 
@@ -79,6 +79,7 @@ class StateCollector(Collector):
         yield from _frames(state)
         yield from _streams(state)
         yield from _modules(state)
+        yield from _sinks(state)
         yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
         yield GaugeMetricFamily(names.DESIRED_GENERATION, "Generation of the desired state in force.", state.generation)
         yield GaugeMetricFamily(
@@ -132,3 +133,23 @@ def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetric
         if module.serving is not None:
             version.add_metric(key, {names.VERSION: module.serving.version, "model": module.model})
     yield from (items, queue, cap, version)
+
+
+def _sinks(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.SINK]
+    offered = CounterMetricFamily(names.SINK_OFFERED, "Events handed over, or found in the spool.", labels=labels)
+    written = CounterMetricFamily(names.SINK_WRITTEN, "Events that the receiver took.", labels=labels)
+    dropped = CounterMetricFamily(names.SINK_DROPPED, "Events dropped, by reason.", labels=[*labels, names.REASON])
+    waiting = GaugeMetricFamily(names.SINK_WAITING, "Events that wait to be written.", labels=labels)
+    spooled = GaugeMetricFamily(names.SINK_SPOOLED, "Those of them that wait on disk.", labels=labels)
+    connected = GaugeMetricFamily(names.SINK_CONNECTED, "1 while the sink can be written.", labels=labels)
+    for sink in state.sinks:
+        key = [sink.service, sink.name]
+        offered.add_metric(key, sink.offered)
+        written.add_metric(key, sink.written)
+        waiting.add_metric(key, sink.waiting)
+        spooled.add_metric(key, sink.spooled)
+        connected.add_metric(key, sink.state is SinkState.CONNECTED)
+        for reason, count in sink.dropped.items():
+            dropped.add_metric([*key, reason], count)
+    yield from (offered, written, dropped, waiting, spooled, connected)

@@ -23,9 +23,7 @@ from framepilot_app.streams.uri import redact
 
 def observed_pipeline(service: Service) -> ObservedPipeline:
     """The service itself, and what is wrong with its sinks."""
-    return ObservedPipeline(
-        service=service.name, uid=service.declared.uid, error="; ".join(service.sink_errors) or None
-    )
+    return ObservedPipeline(service=service.name, uid=service.declared.uid, error=service.sinks.error)
 
 
 def observed_streams(service: Service) -> list[ObservedStream]:

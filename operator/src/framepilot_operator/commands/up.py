@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 
 from framepilot.resources.quantities import duration_ms
-from framepilot.resources.service import InferenceService, SinkType
+from framepilot.resources.service import InferenceService
+from framepilot.resources.sink import SinkType
 from framepilot_operator.check import Checked, check, lines
 from framepilot_operator.cluster.port import ClusterError
 from framepilot_operator.running import registered, state_home

@@ -17,10 +17,15 @@ from framepilot.contract.desired import (
     DesiredStream,
     ModelRef,
     Pipeline,
+    Rotation,
+    SinkTls,
+    SpoolSpace,
     Where,
 )
 from framepilot.contract.observed import ObservedModule, ObservedState
-from framepilot.resources.service import InferenceService, ModelVersion, Module, Sink
+from framepilot.resources.quantities import amount
+from framepilot.resources.service import InferenceService, ModelVersion, Module
+from framepilot.resources.sink import Sink
 from framepilot.resources.stream import Stream, Transport
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
@@ -168,4 +173,17 @@ def _stream(stream: Stream) -> DesiredStream:
 
 
 def _sink(sink: Sink) -> DesiredSink:
-    return DesiredSink(name=sink.name, type=sink.type.value, path=None if sink.path is None else Path(sink.path))
+    return DesiredSink(
+        name=sink.name,
+        type=sink.type.value,
+        path=_path(sink.path),
+        url=sink.url,
+        rotate=sink.rotate and Rotation(size_bytes=int(amount(sink.rotate.size)), keep=sink.rotate.keep),
+        spool=sink.spool and SpoolSpace(size_bytes=int(amount(sink.spool.size)), path=_path(sink.spool.path)),
+        tls=sink.tls
+        and SinkTls(ca=_path(sink.tls.ca), certificate=_path(sink.tls.certificate), key=_path(sink.tls.key)),
+    )
+
+
+def _path(path: str | None) -> Path | None:
+    return None if path is None else Path(path)
