@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from base64 import b64decode
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,16 +26,17 @@ FPS = 20
 SIZES = ((320, 240), (480, 360))
 CHANGE_AFTER = 20
 ENDS_AFTER = 30
+KEPT = 200
 BOUNDARY = "picture"
 
 
 class Pictures:
-    """The newest picture for all who watch, in each size, as JPEG."""
+    """The latest pictures in each size, as JPEG; who watches gets every one from the newest on."""
 
     def __init__(self) -> None:
         self._sources = [SyntheticSource(SyntheticSettings(width, height)) for width, height in SIZES]
         self._changed = threading.Condition()
-        self._newest: tuple[int, list[bytes]] = (-1, [])
+        self._latest: deque[tuple[int, list[bytes]]] = deque(maxlen=KEPT)
         threading.Thread(target=self._draw, daemon=True).start()
 
     def _draw(self) -> None:
@@ -42,19 +44,20 @@ class Pictures:
         while True:
             pictures = [cv2.imencode(".jpg", source.read())[1].tobytes() for source in self._sources]
             with self._changed:
-                self._newest = (number, pictures)
+                self._latest.append((number, pictures))
                 self._changed.notify_all()
             number += 1
             time.sleep(max(0.0, started + number / FPS - time.monotonic()))
 
     def follow(self, size: int) -> Iterator[tuple[int, bytes]]:
         """Each picture as it comes; `size` -1: another size after every `CHANGE_AFTER`."""
-        seen = -1
+        wanted = self._latest[-1][0] if self._latest else 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda last=seen: self._newest[0] > last)
-                seen, pictures = self._newest
-            yield seen, pictures[size if size >= 0 else seen // CHANGE_AFTER % len(pictures)]
+                self._changed.wait_for(lambda number=wanted: self._latest and self._latest[-1][0] >= number)
+                number, pictures = next(each for each in self._latest if each[0] >= wanted)
+            wanted = number + 1
+            yield number, pictures[size if size >= 0 else number // CHANGE_AFTER % len(pictures)]
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -36,9 +36,10 @@ def why_not_opened(uri: str, timeout_s: float, transport: str, *, has_login: boo
         return f"{host}:{port} refuses connections; check that it runs, and the port"
     except OSError as error:
         return f"{host}:{port} cannot be reached: {error.strerror or type(error).__name__}"
-    if status is not None and status < 400:
+    if status is not None and (status < 400 or status >= 500):
+        what = "with nothing that FFmpeg can decode" if status < 400 else f"with status {status}"
         other = f", or not by {transport}; try another transport" if parts.scheme.startswith("rtsp") else ""
-        return f"{host}:{port} answers, but with nothing that FFmpeg can decode{other}"
+        return f"{host}:{port} answers, but {what}{other}"
     return _meaning(status, host, port, has_login=has_login)
 
 
