@@ -8,19 +8,20 @@ idle operator writes nothing.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from framepilot.contract.observed import ObservedModule, ObservedRollout, ObservedStream, StreamState
 from framepilot.resources.conditions import Finding, conditions
-from framepilot.resources.meta import ConditionStatus
+from framepilot.resources.meta import Condition, ConditionStatus
+from framepilot.resources.plan import PlanStatus
 from framepilot.resources.service import InferenceServiceStatus, Module, ModuleStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import DeclaredService, Instance
 from framepilot_operator.instance_health import not_ready, refused, under_way
 from framepilot_operator.planning.plan import ServicePlan
+from framepilot_operator.planning.plan_status import plan_status, rounded_up
 
 _SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 
@@ -65,7 +66,7 @@ class Facts:
 def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
     """The status to report; `now` is Unix seconds. Times of conditions move only when their status changes."""
     generation = facts.service.generation
-    before = facts.service.resource.status.conditions
+    reported = facts.service.resource.status
     findings = (
         _ready(facts),
         _reconciling(facts),
@@ -74,13 +75,25 @@ def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
         _models_ready(facts),
         _streams_ready(facts),
     )
+    now_true = conditions(findings, reported.conditions, generation, now)
     observed = facts.observed()
     return InferenceServiceStatus(
         observed_generation=generation,
-        conditions=conditions(findings, before, generation, now),
+        conditions=now_true,
         modules=tuple(_module(module, observed.get(module.name)) for module in facts.service.resource.spec.modules),
         instances=() if facts.instance is None else (facts.instance.owner.name,),
+        plan=_plan(facts, now_true),
     )
+
+
+def _plan(facts: Facts, now_true: Sequence[Condition]) -> PlanStatus | None:
+    """What is planned; where nothing could be, what was goes on."""
+    reported = facts.service.resource.status
+    if facts.plan is None:
+        return reported.plan
+    # A plan that holds the objective, and one that does not, are decided for different reasons.
+    feasible = [[each.status for each in every if each.type == "Feasible"] for every in (reported.conditions, now_true)]
+    return plan_status(facts.plan, reported.plan if feasible[0] == feasible[1] else None)
 
 
 def _ready(facts: Facts) -> Finding:
@@ -152,7 +165,7 @@ def _feasible(facts: Facts) -> Finding:
     if plan.feasible:
         return Finding("Feasible", ConditionStatus.TRUE, "Planned", f"The plan holds the objective of {objective}.")
     needed = (
-        "" if plan.needed_ms is None else f"; an objective of about {_rounded_up(plan.needed_ms):g} ms could be held"
+        "" if plan.needed_ms is None else f"; an objective of about {rounded_up(plan.needed_ms):g} ms could be held"
     )
     beside = f" beside {', '.join(facts.beside)} on one device" if facts.beside else ""
     message = f"No plan holds the objective of {objective}{beside}{needed}."
@@ -251,9 +264,3 @@ def _module(module: Module, observed: ObservedModule | None) -> ModuleStatus:
         batch=observed.batch.size,
         refused=None if refusal is None else refusal.candidate,
     )
-
-
-def _rounded_up(value: float) -> float:
-    """Two digits: noise in a profile must not change the message."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
-    return math.ceil(value / unit) * unit

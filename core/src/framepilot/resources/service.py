@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
 from framepilot.resources.placement import Placement
+from framepilot.resources.plan import PlanStatus
 from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
 from framepilot.resources.sink import Sink
 from framepilot.resources.stream import Stream
@@ -202,6 +203,8 @@ class InferenceServiceStatus(ResourcePart):
     modules: Annotated[tuple[ModuleStatus, ...], Field(json_schema_extra={"maxItems": 64, **list_map("name")})] = ()
     instances: Annotated[tuple[Name, ...], Field(json_schema_extra={"maxItems": 64, **list_set()})] = ()
     """The names of the instances that run it."""
+    plan: PlanStatus | None = None
+    """What is planned for it; absent: nothing yet."""
 
 
 class InferenceService(ResourcePart):
