@@ -106,7 +106,7 @@ def test_whoever_is_told_to_stop_gives_the_lease_back_first(namespace: Kubectl, 
     first.send(signal.SIGTERM)
     assert first.ended() == 0
     print(f"told to stop: ended after {time.monotonic() - told_at:.1f} s", end=", ")
-    assert first.said("the lease is given back")
+    eventually(lambda: first.said("the lease is given back"), "the last of its log")
     # Long before the lease would have ended by itself.
     eventually(lambda: second.leads, "the second to lead")
     print(f"replaced after {time.monotonic() - told_at:.1f} s")

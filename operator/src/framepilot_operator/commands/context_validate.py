@@ -31,7 +31,7 @@ async def refusals(
             if choice.namespace is not None and choice.namespace != namespace:
                 found.append(f"{subject}: is of namespace '{namespace}', and --namespace says '{choice.namespace}'")
                 continue
-            document = resource.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            document = resource.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
             try:
                 await services.try_apply(document, resource.kind, namespace, resource.metadata.name)
             except ContextError as error:
