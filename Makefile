@@ -19,8 +19,8 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p; done))
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
-test bench demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples test bench bench-planner bench-plans demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+test bench bench-streams demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
+samples servers test bench bench-planner bench-plans bench-streams demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -46,7 +46,7 @@ demo: setup samples ## Run real videos through real models and change them live 
 	$(BIN)/python examples/demo.py $(if $(REPORT),--report $(REPORT))
 
 .PHONY: test
-test: setup samples ## Run all tests (ARGS="-k batcher" picks some)
+test: setup samples servers ## Run all tests (ARGS="-k batcher" picks some)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: cluster
@@ -96,6 +96,10 @@ bench-planner: setup ## Compare the planner of workloads with the optimum and wr
 bench-plans: setup ## Compare plans with other planners' and simulate them, and write docs/plans.md (ARGS="--workloads 100")
 	$(BIN)/python -m benchmarks.plans $(ARGS)
 
+.PHONY: bench-streams
+bench-streams: setup samples ## Overload, 1 to 50 cameras and a soak: write docs/overload.md (ARGS="--soak-frames 270000")
+	$(BIN)/python -m benchmarks.streams $(ARGS)
+
 .PHONY: crds
 crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
 	$(BIN)/python crds/generate.py
@@ -104,6 +108,10 @@ crds: setup ## Generate crds/ from the resource types, and the parts of the char
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache
 	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
+
+.PHONY: servers
+servers: setup ## Install the servers that tests need from Debian, as root; elsewhere say which
+	@$(BIN)/python -m support.gstreamer
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

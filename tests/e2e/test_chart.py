@@ -38,6 +38,7 @@ EVERYTHING: Values = {
 VARIANTS: dict[str, Values] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "restricted": {"networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "instancesEgress": [{}]}},
     "namespaces": {"watchNamespaces": ["default", "kube-public"], **EVERYTHING},
     "alone": {"leaderElection": False, "serviceAccount": {"create": False}, "crds": {"install": False}},
 }
@@ -64,6 +65,16 @@ def metadata(kind: str, field: str) -> Callable[[Rendered], Any]:
 def kinds(*names: str) -> Callable[[Rendered], Any]:
     """How many objects there are of these kinds."""
     return lambda rendered: [len(rendered.all(name)) for name in names]
+
+
+def policy(rendered: Rendered, whose: str) -> dict[str, Any]:
+    return rendered.one("NetworkPolicy", f"framepilot-{whose}")["spec"]
+
+
+def peers(rendered: Rendered) -> list[list[dict[str, Any]]]:
+    """Who may connect to the operator, and who to instances."""
+    allowed = [policy(rendered, whose)["ingress"] for whose in ("operator", "instances")]
+    return [[peer for rule in rules for peer in rule["from"]] for rules in allowed]
 
 
 def kept(rendered: Rendered) -> list[bool]:
@@ -93,7 +104,19 @@ OPERATOR = "framepilot-operator:0.1.0"
 APP = "framepilot-inference-app:0.1.0"
 TOLERATION = {"key": "camera", "operator": "Exists", "effect": "NoSchedule"}
 LIMITS = {"limits": {"memory": "1Gi"}}
-MONITORED = {"enabled": True}
+ENABLED = {"enabled": True}
+PROMETHEUS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+OPERATORS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "operators"}},
+    "podSelector": {
+        "matchLabels": {
+            "app.kubernetes.io/name": "framepilot",
+            "app.kubernetes.io/instance": "framepilot",
+            "app.kubernetes.io/component": "operator",
+        }
+    },
+}
+TO_CAMERAS = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 554, "protocol": "TCP"}]}
 CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("operator.image.repository", "a.example/op", lambda r: r.container["image"], OPERATOR, "a.example/op:0.1.0"),
     ("operator.image.tag", "7", lambda r: r.container["image"], OPERATOR, "framepilot-operator:7"),
@@ -128,6 +151,14 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("podMonitor.labels", {"a": "b"}, lambda r: [each["metadata"]["labels"].get("a") for each in r.all("PodMonitor")],
      [None, None], ["b", "b"]),
     ("podMonitor.interval", "5s", monitors("interval"), [None, None], ["5s", "5s"]),
+    ("networkPolicy.enabled", True, kinds("NetworkPolicy"), [0], [2]),
+    ("networkPolicy.from", [PROMETHEUS], peers, [[], [OPERATORS]], [[PROMETHEUS], [OPERATORS, PROMETHEUS]]),
+    ("networkPolicy.apiServerPorts", [16443], lambda r: policy(r, "operator")["egress"][1]["ports"],
+     [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}], [{"port": 16443, "protocol": "TCP"}]),
+    ("networkPolicy.instancesEgress", [TO_CAMERAS], lambda r: policy(r, "instances").get("egress", [])[1:], [],
+     [TO_CAMERAS]),
+    ("networkPolicy.instancesEgress", [TO_CAMERAS], lambda r: policy(r, "instances")["policyTypes"], ["Ingress"],
+     ["Ingress", "Egress"]),
 ]  # fmt: skip
 
 
@@ -140,10 +171,12 @@ def test_a_value_changes_what_it_says(
     path: str, value: Any, look: Callable[[Rendered], Any], before: Any, after: Any
 ) -> None:
     given = nested(path, value)
-    # The other values of a PodMonitor mean nothing while there is none.
-    without = {"podMonitor": MONITORED} if path.startswith("podMonitor.") and path != "podMonitor.enabled" else {}
-    if without:
-        given["podMonitor"] |= MONITORED
+    without: dict[str, Any] = {}
+    switched = path.partition(".")[0]
+    # The other values of what can be switched on mean nothing while it is off.
+    if switched in {"podMonitor", "networkPolicy"} and path != f"{switched}.enabled":
+        without = {switched: ENABLED}
+        given[switched] |= ENABLED
     assert look(render(without)) == before
     assert look(render(given)) == after
 
@@ -184,7 +217,7 @@ def test_the_crds_are_those_of_the_project() -> None:
 
 @pytest.mark.parametrize("name", ["a", "framepilot", "my-framepilot", "a" * 53, f"{'a' * 42}-{'b' * 10}"])
 def test_names_have_at_most_63_characters_and_labels_are_alike(name: str) -> None:
-    rendered = render({"podMonitor": MONITORED, "watchNamespaces": ["a"]}, name=name)
+    rendered = render({"podMonitor": ENABLED, "watchNamespaces": ["a"]}, name=name)
     for each in rendered.objects:
         metadata = each["metadata"]
         if each["kind"] != "CustomResourceDefinition":
@@ -200,7 +233,7 @@ def test_names_have_at_most_63_characters_and_labels_are_alike(name: str) -> Non
 
 @each_variant
 def test_what_selects_pods_never_changes_with_a_version(values: Values) -> None:
-    rendered = render({**values, "podMonitor": MONITORED}, name="pilot")
+    rendered = render({**values, "podMonitor": ENABLED}, name="pilot")
     chosen = {
         "app.kubernetes.io/name": "framepilot",
         "app.kubernetes.io/instance": "pilot",
@@ -219,8 +252,20 @@ def test_what_selects_pods_never_changes_with_a_version(values: Values) -> None:
     [({}, {"any": True}), ({"watchNamespaces": ["a", "b"]}, {"matchNames": ["a", "b"]})],
 )
 def test_the_metrics_of_instances_are_collected_where_the_operator_looks(values: Values, where: dict[str, Any]) -> None:
-    rendered = render({**values, "podMonitor": MONITORED})
+    rendered = render({**values, "podMonitor": ENABLED})
     assert rendered.one("PodMonitor", "framepilot-instances")["spec"]["namespaceSelector"] == where
+
+
+def test_instances_are_reached_by_the_operator_only_in_each_namespace_that_is_listed() -> None:
+    rendered = render({"networkPolicy": ENABLED, "watchNamespaces": ["a", "b"]})
+    instances = [each for each in rendered.all("NetworkPolicy") if each["metadata"]["name"] == "framepilot-instances"]
+    assert [each["metadata"]["namespace"] for each in instances] == ["a", "b"]
+    for each in instances:
+        assert each["spec"]["ingress"] == [{"from": [OPERATORS], "ports": [{"port": "http", "protocol": "TCP"}]}]
+        assert each["spec"]["podSelector"]["matchLabels"] == {
+            "app.kubernetes.io/name": "inference-app",
+            "app.kubernetes.io/managed-by": "framepilot",
+        }
 
 
 def test_it_can_be_part_of_another_chart(tmp_path: Path) -> None:

@@ -84,7 +84,13 @@ def graph(*modules: Module) -> Graph:
 
 
 def frame(
-    sequence: int = 0, *, stream: str = "door", service: str = "s/s", deadline: float = 1e12, value: int = 0
+    sequence: int = 0,
+    *,
+    stream: str = "door",
+    service: str = "s/s",
+    deadline: float = 1e12,
+    value: int = 0,
+    priority: int = 50,
 ) -> Frame:
     """A frame of one colour; its deadline is enforced."""
     return Frame(
@@ -94,6 +100,7 @@ def frame(
         captured_unix=0.0,
         deadline=deadline,
         enforced=True,
+        priority=priority,
     )
 
 

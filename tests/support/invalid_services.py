@@ -16,9 +16,19 @@ class InvalidService(InvalidResource):
 
 
 def valid_service() -> dict[str, Any]:
-    """A service that uses every field of `template`, of no namespace; fresh at every call."""
+    """A service with each kind of sink and every field of `template`, of no namespace; fresh at every call."""
     document = service_document()
     del document["metadata"]["namespace"]
+    document["spec"]["sinks"] += [
+        {
+            "name": "broker",
+            "type": "mqtt",
+            "url": "mqtts://broker.site:8883/cameras/north",
+            "tls": {"ca": "/ca/ca.crt", "certificate": "/keys/tls.crt", "key": "/keys/tls.key"},
+            "spool": {"size": "1Gi", "path": "/room/spool"},
+        },
+        {"name": "hook", "type": "webhook", "url": "https://hooks.site/events?site=north"},
+    ]
     document["spec"]["template"] = {
         "resources": {"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
@@ -39,10 +49,20 @@ def valid_service() -> dict[str, Any]:
     return document
 
 
+def _sink(kind: str, **fields: str) -> dict[str, str]:
+    return {"name": "broker", "type": kind, **fields}
+
+
 _TEMPLATE = "spec/template"
+_ADDRESS = "an address of a sink; write mqtt://host/topic, mqtts://host/topic, http://host/path or https://host/path"
+_SIZE = "a size on disk; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi"
 _STORE = "file:relative/folder or https://host/folder, without user name, password, '?' and '#'"
 _AMOUNT = "an amount; write a number of 0 or more and perhaps a unit, such as 2, 500m or 4Gi"
-_ENDS = "/etc/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at /models"
+_NO_SECRET = "write the user name and the password into the Secret that credentialsSecretName names"
+_ENDS = (
+    "/etc/framepilot, /run/framepilot, /cache, /tmp, /dev/shm are Framepilot's; mount the volume elsewhere, such as at "
+    "/models"
+)
 
 INVALID_SERVICES = (
     InvalidService(
@@ -87,10 +107,54 @@ INVALID_SERVICES = (
         "spec.streams[0].delivery: Input should be 'newest' or 'lossless', got 'latest'",
     ),
     InvalidService(
+        "a priority above the highest",
+        "spec/streams/0/priority",
+        101,
+        "spec.streams[0].priority in body should be less than or equal to 100",
+        "spec.streams[0].priority: Input should be less than or equal to 100, got 101",
+    ),
+    InvalidService(
         "a source that is none",
         "spec/streams/0/source",
         "videos/door.mp4",
-        "a supported source; write file:///absolute/path, file:relative/path or test://640x360?fps=25&frames=500",
+        "a supported source; write rtsp://host/path, http://host/path, device:///dev/video0, file:///absolute/path, "
+        "file:relative/path or test://640x360?fps=25&frames=500",
+    ),
+    InvalidService("a source with a password", "spec/streams/0/source", "rtsp://ann:secret@camera/main", _NO_SECRET),
+    InvalidService("a password as a parameter", "spec/streams/0/source", "http://camera/?pwd=secret@", _NO_SECRET),
+    InvalidService(
+        "a transport for a file", "spec/streams/0/transport", "udp", "transport is for rtsp sources; remove it"
+    ),
+    InvalidService(
+        "a transport that there is not",
+        "spec/streams/0",
+        {"name": "door", "source": "rtsp://camera/main", "transport": "sctp"},
+        'spec.streams[0].transport: Unsupported value: "sctp": supported values: "tcp", "udp"',
+        "spec.streams[0].transport: Input should be 'tcp' or 'udp', got 'sctp'",
+    ),
+    InvalidService(
+        "a time-out for a file",
+        "spec/streams/0/timeout",
+        "2s",
+        "timeout is for rtsp, http and device sources; remove it",
+    ),
+    InvalidService(
+        "a camera in a loop",
+        "spec/streams/0",
+        {"name": "door", "source": "http://camera/", "loop": True},
+        "loop is for files and the test source; a live source is opened again anyway; remove it",
+    ),
+    InvalidService(
+        "a camera that shall wait",
+        "spec/streams/0",
+        {"name": "door", "source": "device:///dev/video0", "delivery": "lossless"},
+        "a camera does not wait, so it cannot be lossless; write delivery: newest",
+    ),
+    InvalidService(
+        "a Secret in another namespace",
+        "spec/credentialsSecretName",
+        "other/cameras",
+        "the name of an object: lower-case letters, digits, '-' and '.' between them, at most 253",
     ),
     InvalidService(
         "an input that comes later",
@@ -169,6 +233,61 @@ INVALID_SERVICES = (
     ),
     InvalidService("a file sink without a path", "spec/sinks/0/path", MISSING, "a sink of type file needs path"),
     InvalidService("a path for stdout", "spec/sinks/0/type", "stdout", "path is for a sink of type file; remove it"),
+    InvalidService(
+        "a sink that there is not",
+        "spec/sinks/0",
+        {"name": "events", "type": "kafka"},
+        'spec.sinks[0].type: Unsupported value: "kafka": supported values: "stdout", "file", "mqtt", "webhook"',
+        "spec.sinks[0].type: Input should be 'stdout', 'file', 'mqtt' or 'webhook', got 'kafka'",
+    ),
+    InvalidService("a broker without an address", "spec/sinks/1", _sink("mqtt"), "a sink of type mqtt needs url"),
+    InvalidService(
+        "a broker at a web address", "spec/sinks/2/type", "mqtt", "a sink of type mqtt needs url, such as mqtt://"
+    ),
+    InvalidService(
+        "a webhook without an address", "spec/sinks/1", _sink("webhook"), "a sink of type webhook needs url"
+    ),
+    InvalidService(
+        "a webhook at a broker's address", "spec/sinks/1/type", "webhook", "a sink of type webhook needs url, such as"
+    ),
+    InvalidService(
+        "an address for stdout",
+        "spec/sinks/1",
+        _sink("stdout", url="https://hooks.site/events"),
+        "url is for a sink of type mqtt or webhook; remove it",
+    ),
+    InvalidService(
+        "an address with a password", "spec/sinks/1/url", "mqtts://ann:secret@broker.site/cameras", _ADDRESS
+    ),
+    InvalidService("a topic for all", "spec/sinks/1/url", "mqtts://broker.site/cameras/#", _ADDRESS),
+    InvalidService("a broker of another kind", "spec/sinks/1/url", "amqp://broker.site/cameras", _ADDRESS),
+    InvalidService(
+        "certificates without TLS",
+        "spec/sinks/1/url",
+        "mqtt://broker.site/cameras",
+        "tls is for a url that begins with mqtts:// or https://; change the url, or remove tls",
+    ),
+    InvalidService(
+        "a certificate without its key",
+        "spec/sinks/1/tls/key",
+        MISSING,
+        "certificate and key belong together; add the other one, or remove both",
+    ),
+    InvalidService(
+        "a broker that is rotated",
+        "spec/sinks/1/rotate",
+        {"size": "64Mi"},
+        "rotate is for a sink of type file; remove it",
+    ),
+    InvalidService("a spool without a unit", "spec/sinks/1/spool/size", "1000000", _SIZE),
+    InvalidService("a file of size zero", "spec/sinks/0/rotate", {"size": "0Mi"}, _SIZE),
+    InvalidService(
+        "a negative number of files",
+        "spec/sinks/0/rotate",
+        {"size": "64Mi", "keep": -1},
+        "spec.sinks[0].rotate.keep in body should be greater than or equal to 0",
+        "spec.sinks[0].rotate.keep: Input should be greater than or equal to 0, got -1",
+    ),
     InvalidService(
         "a path of two lines", "spec/sinks/0/path", "a\nb", "must be a path of one line", "is not a path of one line"
     ),

@@ -7,8 +7,9 @@ from typing import Self
 
 import torch
 
-from framepilot.contract.desired import Delivery, DesiredModule
+from framepilot.contract.desired import Delivery, DesiredModule, DesiredStream
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import build
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.line import Line
@@ -28,6 +29,7 @@ class RunningModules:
             lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
             lambda late: self.workers.submit(lambda: self.pipeline.items_late(late)),
         )
+        self.gate = Gate(self.device.longest_batch_s)
         self.pipeline = Pipeline(self.workers, self.device.wake)
         self.modules = {entry.name: Module(service, entry, lambda _: None) for entry in entries}
         self.graph = build(entries, self.modules)
@@ -45,5 +47,12 @@ class RunningModules:
     def inlet(self, line: Line, delivery: Delivery, objective_s: float, window: int) -> Inlet:
         """Where frames of a stream come in; at most `window` of them are under way."""
         return Inlet(
-            self.service, "door", delivery, objective_s, line, lambda: self.graph, self.pipeline.start, lambda: window
+            self.service,
+            DesiredStream(name="door", source="test://8x8", delivery=delivery),
+            objective_s,
+            line,
+            lambda: self.graph,
+            self.pipeline.start,
+            lambda: window,
+            self.gate,
         )

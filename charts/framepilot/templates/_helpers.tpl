@@ -65,3 +65,20 @@ What the operator may do where it looks after services: read what it watches, wr
   resources: [events]
   verbs: [create]
 {{- end -}}
+
+{{/*
+As the operator labels the pods of instances.
+*/}}
+{{- define "framepilot.instanceLabels" -}}
+app.kubernetes.io/name: inference-app
+app.kubernetes.io/managed-by: framepilot
+{{- end -}}
+
+{{/*
+What a pod needs to look up names.
+*/}}
+{{- define "framepilot.egressToNames" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end -}}

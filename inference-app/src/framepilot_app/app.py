@@ -21,18 +21,22 @@ from framepilot.contract.observed import Device, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
+from framepilot_app.credentials import Credentials
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
-from framepilot_app.streams.hub import Hub
-from framepilot_app.telemetry.metrics import Metrics, StateCollector
+from framepilot_app.streams.hub import Hub, make_reader
+from framepilot_app.supervision.deaths import Deaths
+from framepilot_app.supervision.watchdog import Watchdog
+from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
 from framepilot_app.web.server import serve
 
-STUCK_AFTER_S = 60.0
-"""A device thread whose heartbeat is older than this is stuck: one batch or one step does not take that long."""
+BEAT_S = 0.2
+"""How often the event loop gives a sign of life."""
 
 DRAIN_S = 25.0
 """How long a stop waits for frames in flight; whoever stops it waits a little longer."""
@@ -49,7 +53,9 @@ log = logging.getLogger(__name__)
 class Options:
     """The command line. `parent` is a process whose end is this one's end, too; None: none.
 
-    `models_cache` is a folder of models that several processes share; None: models are in `cache`.
+    `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
+    folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
+    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long.
     """
 
     desired: Path
@@ -59,6 +65,8 @@ class Options:
     port: int
     device: str
     parent: int | None
+    stuck_after_s: float
+    credentials: Path | None = None
 
 
 class App:
@@ -67,6 +75,8 @@ class App:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._started_at = time.time()
+        self._heartbeat = time.monotonic()
+        self._deaths = Deaths()
         options.cache.mkdir(parents=True, exist_ok=True)
         metrics = Metrics(CollectorRegistry())
         workers = Workers(max(2, cores() - 1))
@@ -79,21 +89,36 @@ class App:
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
-            hub=Hub(),
+            gate=Gate(device.longest_batch_s),
+            hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
             metrics=metrics,
+            spools=options.cache / "spools",
+            credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
-        metrics.registry.register(StateCollector(self.observe, lambda: device.busy_s))
+        self._watchdog = Watchdog(
+            {"device thread": lambda: device.heartbeat, "event loop": lambda: self._heartbeat}, options.stuck_after_s
+        )
+        metrics.registry.register(
+            StateCollector(
+                self.observe,
+                lambda: device.busy_s,
+                lambda: Failures(threads=self._deaths.counts(), tasks=workers.failed_tasks),
+            )
+        )
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT, or the end of the parent process; then deliver what is in flight."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._deaths.watch()
+        beating = asyncio.create_task(self._beat())
         self._machinery.workers.start()
         self._machinery.device.start()
+        self._watchdog.start()
         runner, address = await serve(self, self._machinery.metrics.registry, self._options.host, self._options.port)
         _write_address(self._options.cache / LISTEN_FILE, address)
         log.info("listening", extra={"address": address})
@@ -104,16 +129,15 @@ class App:
             task.cancel()
         await self._drain()
         await runner.cleanup()
+        beating.cancel()
         for task in done:
             task.result()
 
     def unhealthy(self) -> str | None:
         """Why the process should be restarted."""
-        device = self._machinery.device
-        age = time.monotonic() - device.heartbeat
-        if not device.alive:
+        if not self._machinery.device.alive:
             return "the device thread has ended"
-        return f"the device thread has given no sign of life for {age:.0f} s" if age > STUCK_AFTER_S else None
+        return self._watchdog.stuck() or self._deaths.reason
 
     def not_ready(self) -> str | None:
         """Why it does not serve yet."""
@@ -135,12 +159,18 @@ class App:
             pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
+            sinks=tuple(sink for service in services for sink in service.sinks.observed()),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 
     def _error(self) -> str | None:
         errors = [self._controller.error, self._machinery.journal.error]
         return "; ".join(error for error in errors if error) or None
+
+    async def _beat(self) -> None:
+        while True:
+            self._heartbeat = time.monotonic()
+            await asyncio.sleep(BEAT_S)
 
     async def _follow(self) -> None:
         async for content in follow(self._options.desired):
@@ -162,6 +192,7 @@ class App:
         except TimeoutError:
             log.error("frames in flight were not delivered", extra={"frames": self.observe().frames.in_flight})  # noqa: TRY400
         await asyncio.to_thread(self._machinery.device.stop)
+        await asyncio.to_thread(self._watchdog.stop)
         await asyncio.to_thread(self._machinery.workers.stop)
 
     def _batch_done(self, done: BatchDone) -> None:
@@ -195,6 +226,8 @@ def prepare_process() -> None:
     # One thread computes, the others decode and prepare: torch gets all cores but one.
     torch.set_num_threads(max(1, cores() - 1))
     cv2.setNumThreads(1)
+    # FFmpeg writes of every damaged block to standard error, past the log and its limit: fatal errors only.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 import typer
 from pythonjsonlogger.json import JsonFormatter
 
+from framepilot_app.supervision.log_limit import LimitedHandler
+
 GLIBC_TUNABLES: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
 """Without it glibc maps and unmaps every large activation anew, which doubles the time of large batches."""
 
@@ -31,7 +33,21 @@ def run(
             help="Folder for models that all processes on this machine share; without it they are in CACHE.",
         ),
     ] = None,
+    stuck_after: Annotated[
+        float,
+        typer.Option(
+            envvar="FRAMEPILOT_STUCK_AFTER",
+            min=0.1,
+            help="Seconds without a sign of life of the device thread after which the process ends with status 70.",
+        ),
+    ] = 60.0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto: the first GPU if there is one.")] = "auto",
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a folder for each Secret that a service names; in it STREAM.username, STREAM.password."
+        ),
+    ] = None,
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
     """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
@@ -51,6 +67,8 @@ def run(
             port=int(port),
             device=_device(device),
             parent=parent_pid,
+            stuck_after_s=stuck_after,
+            credentials=credentials,
         )
     )
 
@@ -70,7 +88,7 @@ def _device(name: str) -> str:
 
 
 def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LimitedHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
             ["asctime", "levelname", "name", "message"],

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from framepilot.contract.events import FrameId
+from framepilot.contract.events import FrameId, StreamKey
 
 Image = NDArray[np.uint8]
 """One picture: height x width x 3, uint8, BGR (OpenCV's order)."""
@@ -18,7 +18,8 @@ class DropReason(StrEnum):
     """Why a frame was dropped. The values are labels of the metric and keys of the report."""
 
     SUPERSEDED = "superseded"  # a newer frame of its stream came before it could start (delivery: newest)
-    LATE = "late"  # it could not have made its deadline any more (delivery: newest)
+    OVERLOAD = "overload"  # it waited for the work ahead of it until it was too late to start (delivery: newest)
+    LATE = "late"  # it had started and could not have made its deadline any more (delivery: newest)
     ERROR = "error"  # a model raised on it, or its output did not fit the task
 
 
@@ -33,6 +34,13 @@ class Frame:
     deadline: float
     enforced: bool
     """Whether missing the deadline drops it (delivery: newest)."""
+    priority: int
+    """The higher goes first."""
+
+    @property
+    def stream(self) -> StreamKey:
+        """Whose it is."""
+        return self.id.service, self.id.stream
 
 
 @dataclass(frozen=True, slots=True)

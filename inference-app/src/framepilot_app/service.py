@@ -11,16 +11,19 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from framepilot.contract.desired import Delivery, DesiredSink, DesiredStream
+from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot.contract.desired import Pipeline as DesiredPipeline
 from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
+from framepilot_app.credentials import NO_CREDENTIALS, Credentials
 from framepilot_app.frames import Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import Graph, build
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
@@ -29,19 +32,17 @@ from framepilot_app.modules.memory import trim
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
-from framepilot_app.sinks.event import encode
-from framepilot_app.sinks.open import open_sink
-from framepilot_app.sinks.sink import SinkError
-from framepilot_app.sinks.writer import SinkWriter
+from framepilot_app.sinks.fanout import Fanout
 from framepilot_app.streams.hub import Hub, Subscription
-from framepilot_app.streams.reader import ReaderSettings
+from framepilot_app.streams.settings import ReaderSettings
+from framepilot_app.streams.uri import is_live
 from framepilot_app.telemetry.metrics import Metrics
 
 BATCHES_IN_FLIGHT = 3
 """One on the device, one being prepared, one being decoded."""
 
 MIN_WINDOW = 4
-"""Frames of one stream that may always be in flight."""
+"""Frames that may always be in flight."""
 
 TRIM_AFTER_S = 0.5
 """From a version's last item to the return of its memory: its last results are decoded and gone by then."""
@@ -56,10 +57,13 @@ class Machinery:
     workers: Workers
     pipeline: Pipeline
     device: DeviceThread
+    gate: Gate
     hub: Hub
     store: ModelStore
     journal: Journal
     metrics: Metrics
+    spools: Path
+    credentials: Credentials = NO_CREDENTIALS
 
 
 @dataclass(eq=False, slots=True)
@@ -77,15 +81,6 @@ class ServedModule:
 
     module: Module
     rollouts: ModuleRollouts
-
-
-@dataclass(eq=False, slots=True)
-class SinkSlot:
-    """A declared sink; `writer` is None while it cannot be opened, and `error` says why."""
-
-    declared: DesiredSink
-    writer: SinkWriter | None = None
-    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -120,9 +115,7 @@ class Service:
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
         self._stopping: list[threading.Thread] = []
-        self._sinks: dict[str, SinkSlot] = {}
-        # Replaced, never changed in place: workers read it without a lock.
-        self._writers: tuple[SinkWriter, ...] = ()
+        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks)
         self._graph: Graph | None = None
         self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
         self.follow(declared)
@@ -132,16 +125,10 @@ class Service:
         """Whether frames flow through the declared graph."""
         return self._graph is not None and self._current(self._graph)
 
-    @property
-    def sink_errors(self) -> tuple[str, ...]:
-        """What is wrong with the sinks, a sentence each."""
-        errors = [slot.error or (slot.writer.error if slot.writer else None) for slot in self._sinks.values()]
-        return tuple(error for error in errors if error)
-
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
-        self._follow_sinks(declared.sinks)
+        self.sinks.follow(declared.sinks, self._credentials)
         self._follow_modules()
         self._follow_streams(declared.streams)
         self.settle()
@@ -168,8 +155,7 @@ class Service:
         while any(not stream.inlet.line.empty for stream in self.leaving):  # noqa: ASYNC110 on other threads
             await asyncio.sleep(0.01)
         self.settle()
-        for writer in self._writers:
-            await asyncio.to_thread(writer.close)
+        await self.sinks.close()
         for served in self.modules.values():
             served.module.retire()
 
@@ -247,13 +233,16 @@ class Service:
     def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
         wanted = {stream.name: stream for stream in declared}
         for name, stream in [*self.streams.items()]:
-            if wanted.get(name) != stream.declared:
+            if name not in wanted or _source(wanted[name]) != _source(stream.declared):
                 del self.streams[name]
                 self._leave(stream)
         for name, entry in wanted.items():
             if name not in self.streams:
                 self.streams[name] = Stream(entry, self._inlet(entry))
-            self.streams[name].inlet.objective_s = self.declared.objective_ms / 1000
+            stream = self.streams[name]
+            stream.declared = entry
+            stream.inlet.priority = entry.priority
+            stream.inlet.objective_s = self.declared.objective_ms / 1000
 
     def _leave(self, stream: Stream) -> None:
         stream.inlet.close()
@@ -265,18 +254,30 @@ class Service:
     def _inlet(self, entry: DesiredStream) -> Inlet:
         return Inlet(
             service=self.name,
-            stream=entry.name,
-            delivery=entry.delivery,
+            declared=entry,
             objective_s=self.declared.objective_ms / 1000,
             line=Line(self._emit),
             graph=self._bound_graph,
             start=self._machinery.pipeline.start,
-            window=self._window,
+            window=self._lossless_window if entry.delivery is Delivery.LOSSLESS else self._room,
+            gate=self._machinery.gate,
         )
+
+    @property
+    def _credentials(self) -> Credentials:
+        return self._machinery.credentials.within(self.declared.credentials)
 
     def _subscribe(self, stream: Stream) -> Subscription:
         entry = stream.declared
         settings = ReaderSettings(source=entry.source, fps=entry.fps, loop=entry.loop, realtime=entry.realtime)
+        if is_live(entry.source):
+            settings = replace(
+                settings,
+                transport=entry.transport,
+                timeout_s=entry.timeout_ms / 1000,
+                credentials=self._credentials,
+                login_name=entry.name,
+            )
         lossless = entry.delivery is Delivery.LOSSLESS
         return self._machinery.hub.subscribe(settings, stream.inlet, lossless=lossless)
 
@@ -286,43 +287,28 @@ class Service:
         return self._graph
 
     def _window(self) -> int:
-        """Frames of one stream that may be in flight: enough to fill every batch, shared between the streams."""
+        """Frames of one lossless stream that may be in flight: its part of what fills every batch."""
+        return max(MIN_WINDOW, self._room() // max(len(self.streams), 1))
+
+    def _room(self) -> int:
+        """Frames of all newest streams together that may be in flight: enough to fill every batch."""
         largest = max(served.module.batch.size for served in [*self.modules.values()])
-        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest // max(len(self.streams), 1))
+        return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest)
 
-    def _follow_sinks(self, declared: tuple[DesiredSink, ...]) -> None:
-        wanted = {sink.name: sink for sink in declared}
-        closing = [slot for name, slot in self._sinks.items() if wanted.get(name) != slot.declared]
-        self._sinks = {name: slot for name, slot in self._sinks.items() if slot not in closing}
-        for name, entry in wanted.items():
-            slot = self._sinks.setdefault(name, SinkSlot(entry))
-            if slot.writer is None:
-                self._open(slot)
-        self._writers = tuple(slot.writer for slot in self._sinks.values() if slot.writer is not None)
-        for slot in closing:
-            if slot.writer is not None:
-                self._machinery.workers.submit(slot.writer.close)
-
-    def _open(self, slot: SinkSlot) -> None:
-        try:
-            slot.writer = SinkWriter(slot.declared.name, open_sink(slot.declared), drops=slot.declared.drops)
-            slot.error = None
-        except SinkError as error:
-            slot.error = str(error)
-            log.error("a sink cannot be opened", extra={"service": self.name, "error": str(error)})  # noqa: TRY400
+    def _lossless_window(self) -> int:
+        """The same, and none while what leaves comes faster than a sink takes it: that is back-pressure, not loss."""
+        return 0 if self.sinks.congested() else self._window()
 
     def _emit(self, outcome: Outcome) -> None:
         """A frame leaves: to the metrics, and to every sink that wants it."""
         self._machinery.metrics.frame(outcome)
-        wanting = [writer for writer in self._writers if writer.wants(outcome)]
-        if not wanting:
-            return
-        line = encode(outcome)
-        for writer in wanting:
-            try:
-                writer.put(line)
-            except SinkError as error:
-                # The sink was removed while this frame was on its way out.
-                log.info(
-                    "a frame did not reach a removed sink", extra={"frame": str(outcome.frame.id), "error": str(error)}
-                )
+        self.sinks.emit(outcome)
+
+    def _room_at_sinks(self) -> None:
+        for stream in [*self.streams.values()]:
+            stream.inlet.look_again()
+
+
+def _source(declared: DesiredStream) -> DesiredStream:
+    """What a stream has to be opened anew for, if it changes: all but the priority."""
+    return declared.model_copy(update={"priority": 0})

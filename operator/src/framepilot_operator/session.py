@@ -27,12 +27,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What to run: absolute paths; `for_s` None: until it ends by itself; `report` None: none is written."""
+    """What to run: absolute paths; `for_s` None: until it ends by itself; `report` None: none is written.
+
+    `credentials` has a folder for each Secret that a service names; None: there is none.
+    """
 
     files: tuple[Path, ...]
     state: Path
     for_s: float | None = None
     report: Path | None = None
+    credentials: Path | None = None
 
 
 async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
@@ -46,7 +50,7 @@ async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
     _stop_on_signals(stop)
     if session.for_s is not None:
         asyncio.get_running_loop().call_later(session.for_s, stop.set)
-    cluster = LocalCluster(session.files, session.state)
+    cluster = LocalCluster(session.files, session.state, credentials=session.credentials)
     events = EventFiles(session.state / "events") if session.report else None
     witness = Witness(events, now)
 

@@ -1,8 +1,9 @@
 """What is reported of a service: conditions and modules, from what was declared, planned and observed. Pure.
 
-`Ready`: every module serves some version. `ModelsReady`: every module serves the declared one. `Feasible`: the plan
-holds the objective. `Reconciling` and `Stalled` are those of kstatus: something is on its way, or will not come by
-itself. Nothing here changes with every batch, so that an idle operator writes nothing.
+`Ready`: every module serves some version. `ModelsReady`: every module serves the declared one. `StreamsReady`: every
+stream gives frames, or has come to its end. `Feasible`: the plan holds the objective. `Reconciling` and `Stalled` are
+those of kstatus: something is on its way, or will not come by itself. Nothing here changes with every batch, so that an
+idle operator writes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from framepilot.contract.observed import ObservedModule, ObservedRollout
+from framepilot.contract.observed import ObservedModule, ObservedRollout, ObservedStream, StreamState
 from framepilot.resources.conditions import Finding, conditions
 from framepilot.resources.meta import Condition, ConditionStatus
 from framepilot.resources.plan import PlanStatus
@@ -50,6 +51,11 @@ class Facts:
         state = None if self.instance is None else self.instance.observed
         return {} if state is None else state.modules_of(self.service.key, self.service.uid)
 
+    def streams(self) -> tuple[ObservedStream, ...]:
+        """The streams of this service as its instance reports them."""
+        state = None if self.instance is None else self.instance.observed
+        return () if state is None else state.streams_of(self.service.key, self.service.uid)
+
     def sink_error(self) -> str | None:
         """What its instance says of its sinks."""
         state = None if self.instance is None else self.instance.observed
@@ -61,7 +67,14 @@ def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
     """The status to report; `now` is Unix seconds. Times of conditions move only when their status changes."""
     generation = facts.service.generation
     reported = facts.service.resource.status
-    findings = (_ready(facts), _reconciling(facts), _stalled(facts), _feasible(facts), _models_ready(facts))
+    findings = (
+        _ready(facts),
+        _reconciling(facts),
+        _stalled(facts),
+        _feasible(facts),
+        _models_ready(facts),
+        _streams_ready(facts),
+    )
     now_true = conditions(findings, reported.conditions, generation, now)
     observed = facts.observed()
     return InferenceServiceStatus(
@@ -179,6 +192,19 @@ def _models_ready(facts: Facts) -> Finding:
         reason = "ModelUnavailable" if delayed else "RollingOut"
         return Finding("ModelsReady", ConditionStatus.FALSE, reason, f"{'; '.join(missing)}.")
     return Finding("ModelsReady", ConditionStatus.TRUE, "Serving", "Every module serves its declared version.")
+
+
+def _streams_ready(facts: Facts) -> Finding:
+    streams = facts.streams()
+    if not streams:
+        return Finding("StreamsReady", ConditionStatus.UNKNOWN, "NotObserved", "No instance has reported its streams.")
+    # What a stream says of its trouble changes seldom, whatever it does meanwhile.
+    failed = [f"{stream.name}: {stream.reason}" for stream in streams if stream.state is StreamState.FAILED]
+    stalled = [f"{stream.name}: {stream.trouble}" for stream in streams if stream.trouble is not None]
+    if failed or stalled:
+        reason = "StreamFailed" if failed else "StreamStalled"
+        return Finding("StreamsReady", ConditionStatus.FALSE, reason, f"{'; '.join([*failed, *stalled])}.")
+    return Finding("StreamsReady", ConditionStatus.TRUE, "Reading", "No stream is in trouble.")
 
 
 def _refusals(facts: Facts) -> Iterator[str]:

@@ -16,7 +16,7 @@ from framepilot_operator.cluster.port import Snapshot
 TRUE_IS_WRONG = frozenset({"Stalled"})
 NEITHER_IS_WRONG = frozenset({"Reconciling"})
 
-_STREAM_STYLES = {StreamState.RUNNING: "green", StreamState.FAILED: "red"}
+_STREAM_STYLES = {StreamState.RUNNING: "green", StreamState.STALLED: "yellow", StreamState.FAILED: "red"}
 _ROLLOUT_STYLES = {RolloutState.SERVING: "", RolloutState.REFUSED: "red"}
 
 

@@ -222,6 +222,22 @@ def test_streams_and_sinks_come_and_go_live(app, store, out, tmp_path):
     assert frames.ingested == frames.delivered + sum(frames.dropped.values()) + frames.in_flight
 
 
+def test_a_changed_priority_is_in_force_without_opening_the_source_again(app, store, out):
+    wanted = pipeline("priority", [module(store)], out, delivery=Delivery.NEWEST)
+    app.want(wanted)
+    serves(app, "priority", "1")
+    eventually(lambda: len(delivered(out)) > 5, "frames")
+    before = app.stream("tests/priority", "s")
+    higher = wanted.streams[0].model_copy(update={"priority": 90})
+    generation = app.want(wanted.model_copy(update={"streams": (higher,)}))
+    eventually(lambda: app.status().generation == generation, "the change to be in force")
+    seen = len(delivered(out))
+    eventually(lambda: len(delivered(out)) > seen + 5, "frames after it")
+    after = app.stream("tests/priority", "s")
+    assert after.epoch == before.epoch
+    assert after.frames.ingested > before.frames.ingested, "the same account goes on"
+
+
 def test_a_service_that_is_declared_again_under_its_name_begins_anew_and_the_one_beside_it_goes_on(
     app, store, out, tmp_path
 ):
@@ -251,8 +267,9 @@ def test_what_is_wrong_with_a_sink_is_said_of_its_own_service(app, store, out, t
     bad = pipeline("bad-sink", [module(store)], tmp_path / "no-folder" / "events.jsonl")
     app.want(bad, pipeline("good-sink", [module(store)], out))
     serves(app, "bad-sink", "1")
+    eventually(lambda: app.status().pipeline("tests/bad-sink", "s").error, "the sink to fail")
     state = app.status()
-    assert "no-folder" in (state.pipeline("tests/bad-sink", "s").error or "")
+    assert "no-folder" in state.pipeline("tests/bad-sink", "s").error
     assert state.pipeline("tests/good-sink", "s").error is None
     assert state.error is None
 

@@ -235,6 +235,17 @@ def test_files_that_are_not_valid_start_nothing(lobby):
         assert not (up.folder / "state").exists()
 
 
+def test_a_service_whose_credentials_are_not_given_starts_nothing_and_says_what_to_give(lobby, tmp_path):
+    lobby.write_text(lobby.read_text().replace("spec:\n", "spec:\n  credentialsSecretName: cams\n"))
+    for options, sentence in [
+        ((), "cameras/lobby: credentialsSecretName is 'cams'; add --credentials DIR and in it the folder 'cams'"),
+        (("--credentials", str(tmp_path)), f"add the folder '{tmp_path}/cams' with its files"),
+    ]:
+        with running(lobby, *options) as up:
+            assert up.process.wait(60) == 1
+            assert sentence in up.err.read_text()
+
+
 def test_while_it_runs_it_says_how_to_change_it(lobby):
     with running(endless(lobby)) as up:
         up.says("framepilot set cameras/lobby light --batch 16|auto")

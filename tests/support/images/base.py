@@ -58,11 +58,12 @@ def ensure(buildah: Buildah, public: str, recipe: Recipe) -> Base:
     if digest is not None:
         return Base(public, digest)
     sys.stderr.write(f"{public} cannot be pulled here; making {made.reference} with mmdebstrap\n")
-    _make(buildah, made.reference, recipe)
+    make(buildah, made.reference, recipe)
     return made
 
 
-def _make(buildah: Buildah, name: str, recipe: Recipe) -> None:
+def make(buildah: Buildah, name: str, recipe: Recipe) -> None:
+    """Have an image of Debian's packages in Buildah's storage."""
     archive = buildah.folder / "base.tar"
     _bootstrap(recipe, str(archive))
     container = buildah.output("from", "scratch")

@@ -56,7 +56,7 @@ class Image:
 def publish(registry: Registry, environment: Mapping[str, str], samples: Path) -> dict[str, str]:
     """Have all images in the registry, with that of the folder of samples; their references by target."""
     buildah = Buildah(cache_folder(environment))
-    with _alone(buildah.folder):
+    with alone(buildah.folder):
         on = base.ensure(buildah, parse((ROOT / "Dockerfile").read_text(encoding="utf-8")).arguments["BASE"], Recipe())
         images = [Image(target, tag(ROOT, target, on.key)) for target in TARGETS]
         images.append(Image(SAMPLES, samples_tag(SAMPLES_DOCKERFILE, samples, on.key)))
@@ -68,9 +68,9 @@ def publish(registry: Registry, environment: Mapping[str, str], samples: Path) -
                 else:
                     _build(buildah, image, on, environment)
                     _check_unchanged(buildah, image, on)
-            _push(buildah, image, registry)
+            push(buildah, image, registry)
         if missing:
-            _prune(buildah, images, registry)
+            prune(buildah, images, registry)
     return {image.target: image.reference(registry) for image in images}
 
 
@@ -103,7 +103,7 @@ def _uv_cache(environment: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -138,7 +138,7 @@ def _check_unchanged(buildah: Buildah, image: Image, on: Base) -> None:
         )
 
 
-def _push(buildah: Buildah, image: Image, registry: Registry) -> None:
+def push(buildah: Buildah, image: Image, registry: Registry) -> None:
     # Buildah compresses whatever goes to a registry. The fastest level of zstd is pushed sooner than gzip, and a node
     # unpacks it in a quarter of the time.
     reference = image.reference(registry)
@@ -149,7 +149,7 @@ def _push(buildah: Buildah, image: Image, registry: Registry) -> None:
     )
 
 
-def _prune(buildah: Buildah, images: list[Image], registry: Registry) -> None:
+def prune(buildah: Buildah, images: list[Image], registry: Registry) -> None:
     buildah.remove_containers()
     stored = buildah.images()
     old = [name for image in images for name in pruning.old_names(stored, f"localhost/{image.repository}", image.name)]

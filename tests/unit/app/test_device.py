@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate, Loading
 from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
@@ -34,14 +35,14 @@ class Device:
     def __exit__(self, *_):
         self.thread.stop()
 
-    def push(self, to, *values: int, deadline: float = 1e12) -> None:
+    def push(self, to, *values: int, deadline: float = 1e12, arrived_at: float = 0.0, priority: int = 50) -> None:
         node = graph(to).nodes[0]
         lane = to.enter(len(values))
         items = []
         for sequence, value in enumerate(values):
-            of = frame(sequence, value=value, deadline=deadline)
+            of = frame(sequence, value=value, deadline=deadline, priority=priority)
             pixels = prepare(of.image, None, lane.version.spec.input)
-            items.append(Item(journey(of, graph(to)), node, 0, pixels, deadline, 0.0, 0.0))
+            items.append(Item(journey(of, graph(to)), node, 0, pixels, deadline, arrived_at, 0.0))
         lane.push(items)
         self.thread.wake()
 
@@ -90,6 +91,34 @@ def test_a_policy_is_in_force_from_the_next_batch():
         device.push(one, 1, 2, 3, 4)
         device.done.get(timeout=TIMEOUT_S)
     assert compiled.batches == [2, 4]
+
+
+def test_after_a_slow_moment_frames_run_again_although_the_estimate_said_they_could_not():
+    """The estimate of 1 s would drop every frame of 0.1 s for ever, and nothing would run that could put it right."""
+    compiled = FakeCompiled()
+    one = module(compiled)
+    one.lane.latency = LatencyModel.measured([(1, 1.0)])
+    with Device(one) as device:
+        while compiled.batches == []:
+            device.push(one, 1, deadline=device.thread.heartbeat + 0.1, arrived_at=device.thread.heartbeat)
+            eventually(lambda: one.queued == 0)
+
+
+def test_the_lane_with_the_highest_priority_runs_first_whatever_its_service_used():
+    order = []
+
+    def named(name):
+        return module(FakeCompiled(lambda batch: order.append(name) or (batch[:, :2, 0, 0],)), service=f"s/{name}")
+
+    low, high = named("low"), named("high")
+    device = Device(low, high)
+    for _ in range(3):
+        device.push(low, 1, priority=10)
+        device.push(high, 1, priority=90)
+    with device:
+        for _ in range(2):
+            device.done.get(timeout=TIMEOUT_S)
+    assert order[0] == "high"
 
 
 def test_loading_ends_even_when_there_is_always_a_batch_due():

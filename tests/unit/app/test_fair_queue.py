@@ -14,8 +14,8 @@ NODE = GRAPH.nodes[0]
 SPEC = NODE.module.lane.version.spec.input
 
 
-def item(stream: str, sequence: int) -> Item:
-    of = frame(sequence, stream=stream)
+def item(stream: str, sequence: int, priority: int = 50) -> Item:
+    of = frame(sequence, stream=stream, priority=priority)
     return Item(journey(of, GRAPH), NODE, 0, prepare(of.image, None, SPEC), float(sequence), float(sequence), 0.0)
 
 
@@ -37,13 +37,24 @@ def test_the_next_batch_begins_with_the_stream_whose_turn_it_is():
     assert names(queue.take(2)) == [("c", 0), ("a", 1)]
 
 
+def test_higher_priorities_are_taken_first_and_equal_ones_take_turns():
+    queue = FairQueue()
+    queue.push([item("low", 0, 10), item("a", 0), item("a", 1), item("b", 0), item("high", 0, 90)])
+    assert queue.priority == 90
+    assert names(queue.take(4)) == [("high", 0), ("a", 0), ("b", 0), ("a", 1)]
+    assert queue.priority == 10
+    queue.take(1)
+    assert queue.priority < 0
+
+
 pushes = st.lists(st.sampled_from("abc"), max_size=30)
+priorities = {"a": 50, "b": 50, "c": 90}
 
 
 @given(pushes, st.data())
 def test_take_gives_what_waiting_showed_in_that_order(streams, data):
     queue = FairQueue()
-    queue.push([item(stream, sequence) for sequence, stream in enumerate(streams)])
+    queue.push([item(stream, sequence, priorities[stream]) for sequence, stream in enumerate(streams)])
     left = len(streams)
     while left:
         seen = list(queue.waiting().arrivals)
@@ -57,7 +68,7 @@ def test_take_gives_what_waiting_showed_in_that_order(streams, data):
 @given(pushes, st.data())
 def test_remove_takes_exactly_the_named_positions(streams, data):
     queue = FairQueue()
-    queue.push([item(stream, sequence) for sequence, stream in enumerate(streams)])
+    queue.push([item(stream, sequence, priorities[stream]) for sequence, stream in enumerate(streams)])
     seen = list(queue.waiting().arrivals)
     positions = data.draw(st.sets(st.integers(0, len(seen) - 1))) if seen else set()
     removed = queue.remove(sorted(positions))

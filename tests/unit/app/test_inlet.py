@@ -6,8 +6,9 @@ import threading
 
 import numpy as np
 
-from framepilot.contract.desired import Delivery
+from framepilot.contract.desired import Delivery, DesiredStream
 from framepilot_app.frames import Delivered, Dropped, DropReason
+from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.line import Line
 from support.eventually import eventually
@@ -23,16 +24,17 @@ class World:
     def __init__(self, delivery: Delivery) -> None:
         self.emitted = []
         self.started = []
+        self.window = 2
         self.line = Line(self.emitted.append)
         self.inlet = Inlet(
             service="s/s",
-            stream="door",
-            delivery=delivery,
+            declared=DesiredStream(name="door", source="test://8x8", delivery=delivery),
             objective_s=0.2,
             line=self.line,
             graph=lambda: GRAPH,
             start=self.started.append,
-            window=lambda: 2,
+            window=lambda: self.window,
+            gate=Gate(lambda: 0.0, clock=lambda: 10.0),
         )
 
     def offer(self, sequence: int) -> None:
@@ -82,6 +84,19 @@ def test_lossless_makes_the_source_wait_and_drops_nothing():
     assert world.sequences(Delivered) == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_source_that_waits_though_nothing_is_in_flight_goes_on_when_it_is_told_to_look_again():
+    world = World(Delivery.LOSSLESS)
+    world.window = 0
+    source = threading.Thread(target=world.offer, args=(0,))
+    source.start()
+    eventually(lambda: world.line.counts().ingested == 1)
+    assert not world.started
+    world.window = 2
+    world.inlet.look_again()
+    source.join(10)
+    assert len(world.started) == 1
+
+
 def test_closing_lets_the_waiting_frame_in():
     world = World(Delivery.LOSSLESS)
     world.offer(0)
@@ -107,3 +122,15 @@ def test_a_superseded_frame_gives_its_picture_back_at_once():
     superseded = next(outcome.frame for outcome in world.emitted if isinstance(outcome, Dropped))
     assert superseded.image.shape == IMAGE.shape
     assert superseded.image.strides == (0, 0, 0)
+
+
+def test_no_frame_has_the_id_of_another_when_the_clock_on_the_wall_goes_back():
+    world = World(Delivery.NEWEST)
+    # The reader runs for longer than this inlet, whose clock was ahead when it came in.
+    for epoch, sequence in [(1, 7), (2, 0), (3, 0)]:
+        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0)
+    for index in range(3):
+        world.finish(index)
+    ids = [outcome.frame.id for outcome in world.emitted]
+    assert [each.sequence for each in ids] == [0, 0, 0]
+    assert ids[0].epoch < ids[1].epoch < ids[2].epoch

@@ -69,3 +69,21 @@ def test_the_account_balances_at_every_moment_under_threads(seed, threads):
     assert not unbalanced
     assert emitted == list(range(40))
     assert (line.counts().delivered, line.counts().in_flight) == (40, 0)
+
+
+def test_a_frame_that_cannot_be_handed_to_the_sinks_is_dropped_as_an_error_and_holds_up_none_behind_it():
+    emitted = []
+
+    def emit(outcome) -> None:
+        if outcome.frame.id.sequence == 1:
+            raise ValueError("a vector that is not a number")
+        emitted.append(outcome.frame.id.sequence)
+
+    line = Line(emit)
+    for sequence in range(3):
+        of = journey(frame(sequence), GRAPH)
+        line.admit(of)
+        line.settle(of, Delivered(of.frame, (), 1.0))
+    assert emitted == [0, 2]
+    counts = line.counts()
+    assert (counts.delivered, counts.dropped, counts.in_flight) == (2, {"error": 1}, 0)

@@ -127,3 +127,18 @@ def test_ids_of_a_service_that_joins_a_running_reader_count_from_zero_in_an_epoc
     ids = [outcome.frame.id for outcome in running.outcomes]
     assert [each.sequence for each in ids] == [0, 1, 0]
     assert 1 < ids[0].epoch == ids[1].epoch < ids[2].epoch == 2**50
+
+
+def test_an_output_that_the_decoder_stumbles_over_costs_its_frame_and_no_other():
+    with Running(Delivery.LOSSLESS) as running:
+        running.modules["a"].switch(lane(FakeCompiled(lambda _: ()), "2", module="a"))
+        running.offer(0, 50)
+        eventually(lambda: running.line.empty, "the frame to end")
+        running.modules["a"].switch(lane(FakeCompiled(moody), "3", module="a"))
+        running.offer(1, 50)
+        eventually(lambda: running.line.empty, "the next one to end")
+        assert running.workers.failed_tasks == 0
+    dropped, after = running.outcomes
+    assert dropped.reason is DropReason.ERROR
+    assert dropped.detail.startswith("module 'a', version 2: ")
+    assert isinstance(after, Delivered)

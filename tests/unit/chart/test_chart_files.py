@@ -133,6 +133,7 @@ def test_the_schema_is_one_and_strict() -> None:
     assert loose == [
         ".properties.global",
         *(f".properties.affinity.properties.{each}Affinity" for each in ("node", "pod", "podAnti")),
+        *(f".definitions.peers.items.properties.{each}Selector" for each in ("pod", "namespace")),
     ]
 
 
@@ -152,6 +153,8 @@ def test_the_values_of_the_chart_are_valid() -> None:
         ("resources", {"limits": {"cpu": 2, "memory": "1Gi", "example.com/gpu": "1"}}),
         ("tolerations", [{"operator": "Exists"}]),
         ("podMonitor.interval", "1m30s"),
+        ("networkPolicy.from", [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]),
+        ("networkPolicy.instancesEgress", [{"to": [{"podSelector": {}}], "ports": [{"port": 554}]}]),
         ("global", {"anything": 1}),
     ],
 )
@@ -196,6 +199,12 @@ def test_right_values_are_valid(path: str, value: Any) -> None:
         ("podMonitor.enabled", 1),
         ("podMonitor.labels", {"release": 1}),
         ("podMonitor.interval", "30"),
+        ("networkPolicy.enabled", "on"),
+        ("networkPolicy.from", [{}]),
+        ("networkPolicy.from", [{"cidr": "10.0.0.0/8"}]),
+        ("networkPolicy.apiServerPorts", []),
+        ("networkPolicy.apiServerPorts", [65536]),
+        ("networkPolicy.instancesEgress", [{"from": []}]),
     ],
 )
 def test_wrong_values_are_not(path: str, value: Any) -> None:

@@ -46,3 +46,17 @@ def test_observations_move_the_size_that_ran_and_converge(measured, seconds):
         model = model.observed(size, seconds)
     floor = max((s for known, s in model.points if known < size), default=0.0)
     assert model.seconds(size) == pytest.approx(max(seconds, floor), rel=1e-3)
+
+
+def test_what_slows_one_size_down_slows_all():
+    model = LatencyModel.measured([(1, 0.01), (4, 0.02)])
+    for _ in range(200):
+        model = model.observed(1, 0.03)
+    assert model.seconds(4) == pytest.approx(0.06, rel=1e-3)
+
+
+def test_a_model_can_be_moved_towards_another():
+    model = LatencyModel.measured([(1, 1.0), (4, 2.0)])
+    measured = LatencyModel.measured([(1, 0.1), (4, 0.4)])
+    assert model.towards(measured, 0.5).seconds(1) == pytest.approx(0.55)
+    assert model.towards(measured, 1.0).seconds(4) == pytest.approx(0.4)

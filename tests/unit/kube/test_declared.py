@@ -71,6 +71,14 @@ def test_it_changed_when_somebody_wrote_the_spec_last() -> None:
         ({"streams": [{"name": "door", "source": "file:door.mp4"}]}, ["spec.streams[0].source", "file:///"]),
         ({"models": {"store": "file:models"}}, ["spec.models.store", "file:///"]),
         ({"sinks": [{"name": "e", "type": "file", "path": "e.jsonl"}]}, ["spec.sinks[0].path", "/tmp"]),
+        (
+            {"sinks": [{"name": "e", "type": "stdout", "spool": {"size": "1Gi", "path": "spool"}}]},
+            ["spec.sinks[0].spool.path", "/tmp"],
+        ),
+        (
+            {"sinks": [{"name": "e", "type": "mqtt", "url": "mqtts://broker", "tls": {"ca": "ca.crt"}}]},
+            ["spec.sinks[0].tls.ca", "/tmp"],
+        ),
         ({"objective": {"latency": "soon"}}, ["spec.objective.latency", "soon"]),
         ({"fromTheFuture": 1}, ["spec.fromTheFuture", "unknown field"]),
         ({"models": None}, ["spec.models"]),

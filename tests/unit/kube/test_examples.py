@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from framepilot.resources.parse import parse_resource
 from framepilot_app.models.credentials import credentials_for
 from framepilot_operator.cluster.kube_declared import read_runtime, read_service
 
@@ -55,3 +56,17 @@ def test_the_files_that_the_variables_of_the_private_store_name_are_mounted(
     (tmp_path / "netrc").write_text(mounted[variables["NETRC"]])
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert credentials_for("'age' version '1'", spec["models"]["store"]).authorization is not None
+
+
+def test_the_example_of_cameras_has_its_credentials_in_the_secret_that_it_names() -> None:
+    there = {each["kind"]: each for each in documents(FOLDER / "cameras.yaml")}
+    spec = there["InferenceService"]["spec"]
+    assert spec["credentialsSecretName"] == there["Secret"]["metadata"]["name"]
+    assert {key.partition(".")[0] for key in there["Secret"]["stringData"]} == {
+        each["name"] for each in spec["streams"]
+    }
+
+
+def test_the_example_of_cameras_on_one_machine_is_valid() -> None:
+    for document in documents(FOLDER.parent / "cameras.yaml"):
+        parse_resource(document, "cameras.yaml")

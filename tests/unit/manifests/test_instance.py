@@ -9,7 +9,14 @@ import pytest
 
 from framepilot.contract.desired import DesiredState
 from framepilot.resources.template import InstanceTemplate
-from framepilot_operator.manifests.instance import AppImage, Workload, config_map, desired_bytes, workload
+from framepilot_operator.manifests.instance import (
+    AppImage,
+    Workload,
+    config_map,
+    credentials_secrets,
+    desired_bytes,
+    workload,
+)
 from framepilot_operator.manifests.names import SELECTOR
 from framepilot_operator.manifests.owner import Owner, OwnerKind
 from support.snapshots import OWNER, desired
@@ -152,3 +159,32 @@ def test_the_config_map_carries_the_document_and_is_written_only_over_what_was_r
     assert carrier["metadata"]["resourceVersion"] == "41"
     assert "resourceVersion" not in str(config_map(OWNER, "u", document, None))
     assert desired_bytes(document) == sum(len(f"{key}{value}".encode()) for key, value in carrier["data"].items())
+
+
+def test_credentials_are_mounted_as_folders_that_only_the_app_reads_and_that_may_come_later() -> None:
+    made = workload(OWNER, "u", InstanceTemplate(), IMAGE, credentials_secrets(naming("yard", "door", "door")))
+    pod = pod_of(made.deployment)
+    (container,) = pod["containers"]
+    folder = container["args"][container["args"].index("--credentials") + 1]
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    assert [secret["secretName"] for secret in volumes.values()] == ["door", "yard"]
+    assert all(secret["optional"] and not secret["defaultMode"] & 0o007 for secret in volumes.values())
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"] if mount["name"] in volumes}
+    for name, secret in volumes.items():
+        # The whole folder, as a subPath would not follow the Secret.
+        assert mounts[name] == {"name": name, "mountPath": f"{folder}/{secret['secretName']}", "readOnly": True}
+
+
+def test_without_credentials_the_pod_is_as_it_was() -> None:
+    assert credentials_secrets(desired()) == credentials_secrets(None) == ()
+    assert "--credentials" not in pod_of(deployment())["containers"][0]["args"]
+
+
+def naming(*secrets: str) -> DesiredState:
+    """A desired state whose services name these Secrets."""
+    (pipeline,) = desired().pipelines
+    pipelines = [
+        pipeline.model_copy(update={"service": f"cameras/s{position}", "credentials": secret})
+        for position, secret in enumerate(secrets)
+    ]
+    return desired().model_copy(update={"pipelines": tuple(pipelines)})

@@ -30,8 +30,23 @@ def test_several_documents_of_one_file_are_read(tmp_path: Path) -> None:
 def test_relative_paths_mean_the_folder_of_the_file(tmp_path: Path) -> None:
     document = service_document()
     document["spec"]["models"]["store"] = "file:models"
+    document["spec"]["sinks"].append(
+        {
+            "name": "broker",
+            "type": "mqtt",
+            "url": "mqtts://broker/x",
+            "spool": {"size": "1Gi", "path": "spool"},
+            "tls": {"ca": "ca.crt", "certificate": "/keys/tls.crt", "key": "keys/tls.key"},
+        }
+    )
     (resource,) = read_declarations(written(tmp_path / "lobby.yaml", document)).resources
     assert isinstance(resource, InferenceService)
+    assert resource.spec.sinks[1].paths() == {
+        "spool.path": f"{tmp_path}/spool",
+        "tls.ca": f"{tmp_path}/ca.crt",
+        "tls.certificate": "/keys/tls.crt",
+        "tls.key": f"{tmp_path}/keys/tls.key",
+    }
     assert resource.spec.streams[0].source == f"file://{tmp_path}/videos/door.mp4"
     assert resource.spec.models.store == f"file://{tmp_path}/models"
     assert resource.spec.sinks[0].path == f"{tmp_path}/events.jsonl"

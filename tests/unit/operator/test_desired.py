@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot.contract.desired import Delivery, DesiredModule, DesiredState
+from framepilot.contract.desired import (
+    Delivery,
+    DesiredModule,
+    DesiredSink,
+    DesiredState,
+    Rotation,
+    SinkTls,
+    SpoolSpace,
+)
 from framepilot.contract.observed import (
     Device,
     ObservedBatch,
@@ -97,14 +106,56 @@ def test_a_stream_is_written_with_what_holds_for_its_kind_of_source():
     document["spec"]["streams"] = [
         {"name": "video", "source": "file:///door.mp4"},
         {"name": "camera", "source": "test://160x120?fps=20"},
-        {"name": "flood", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": False},
+        {"name": "flood", "source": "test://160x120?fps=20", "delivery": "lossless", "realtime": False, "priority": 90},
     ]
     resource = parse_resource(document, "test")
     assert isinstance(resource, InferenceService)
-    assert [(each.name, each.delivery, each.realtime) for each in build(resource).pipelines[0].streams] == [
-        ("video", Delivery.LOSSLESS, False),
-        ("camera", Delivery.NEWEST, True),
-        ("flood", Delivery.LOSSLESS, False),
+    streams = build(resource).pipelines[0].streams
+    assert [(each.name, each.delivery, each.realtime, each.priority) for each in streams] == [
+        ("video", Delivery.LOSSLESS, False, 50),
+        ("camera", Delivery.NEWEST, True, 50),
+        ("flood", Delivery.LOSSLESS, False, 90),
+    ]
+
+
+def test_a_sink_is_written_as_it_is_declared_with_sizes_in_bytes():
+    document = service_document()
+    document["spec"]["sinks"] = [
+        {"name": "file", "type": "file", "path": "/out.jsonl", "rotate": {"size": "64Mi"}},
+        {
+            "name": "broker",
+            "type": "mqtt",
+            "url": "mqtts://broker/x",
+            "spool": {"size": "2Gi"},
+            "tls": {"ca": "/ca.crt", "certificate": "/tls.crt", "key": "/tls.key"},
+        },
+        {"name": "hook", "type": "webhook", "url": "http://hooks/", "spool": {"size": "1Mi", "path": "/spool"}},
+    ]
+    resource = parse_resource(document, "test")
+    assert isinstance(resource, InferenceService)
+    tls = SinkTls(ca=Path("/ca.crt"), certificate=Path("/tls.crt"), key=Path("/tls.key"))
+    spool = SpoolSpace(size_bytes=1 << 20, path=Path("/spool"))
+    assert build(resource).pipelines[0].sinks == (
+        DesiredSink(name="file", type="file", path=Path("/out.jsonl"), rotate=Rotation(size_bytes=64 << 20, keep=5)),
+        DesiredSink(name="broker", type="mqtt", url="mqtts://broker/x", spool=SpoolSpace(size_bytes=2 << 30), tls=tls),
+        DesiredSink(name="hook", type="webhook", url="http://hooks/", spool=spool),
+    )
+
+
+def test_what_a_camera_needs_is_written_with_it_and_its_credentials_are_only_named():
+    document = service_document()
+    document["spec"]["credentialsSecretName"] = "cams"
+    document["spec"]["streams"] = [
+        {"name": "door", "source": "rtsp://door/main", "transport": "udp", "timeout": "1500ms"},
+        {"name": "yard", "source": "http://yard/motion"},
+    ]
+    declared = parse_resource(document, "test")
+    assert isinstance(declared, InferenceService)
+    (pipeline,) = build(declared).pipelines
+    assert pipeline.credentials == "cams"
+    assert [(each.transport, each.timeout_ms, each.delivery) for each in pipeline.streams] == [
+        ("udp", 1500, Delivery.NEWEST),
+        ("tcp", 5000, Delivery.NEWEST),
     ]
 
 

@@ -151,6 +151,7 @@ async def test_a_declared_service_gets_an_instance_a_profile_and_a_status():
         "Stalled": "False",
         "Feasible": "True",
         "ModelsReady": "True",
+        "StreamsReady": "Unknown",
     }
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from framepilot.contract.observed import ObservedModule, ObservedPipeline
+from framepilot.contract.observed import ObservedModule, ObservedPipeline, ObservedStream, StreamState
 from framepilot.resources.meta import Condition
 from framepilot.resources.service import InferenceServiceStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.status import Facts, service_status
-from support.snapshots import OWNER, SERVICE, UID, declared, desired, module, observed, rollout
+from support.snapshots import OWNER, SERVICE, UID, declared, desired, module, observed, rollout, stream
 
 
 def facts(*modules: ObservedModule, version: str = "1", generation: int = 1) -> Facts:
@@ -165,3 +165,47 @@ def test_the_time_of_a_condition_moves_only_when_its_status_does():
 def reporting(found: Facts, status: InferenceServiceStatus) -> Facts:
     resource = found.service.resource.model_copy(update={"status": status})
     return replace(found, service=replace(found.service, resource=resource))
+
+
+def with_streams(*streams: ObservedStream) -> Facts:
+    found = facts(module())
+    state = found.instance.observed.model_copy(update={"streams": streams})
+    return replace(found, instance=replace(found.instance, observed=state))
+
+
+def in_trouble(state: StreamState, why: str | None, name: str = "door", **changed: object) -> ObservedStream:
+    return stream(state, name=name).model_copy(update={"trouble": why, **changed})
+
+
+def test_a_camera_that_is_stalled_is_said_by_name_with_the_reason():
+    found = with_streams(in_trouble(StreamState.STALLED, "no frame for 5 s"), stream(name="yard"))
+    assert said(found, "StreamsReady") == ("False", "StreamStalled")
+    assert condition(found, "StreamsReady").message == "door: no frame for 5 s."
+    assert said(found, "Ready") == ("True", "Serving")
+
+
+def test_streams_that_give_frames_or_have_ended_are_in_order():
+    found = with_streams(stream(), stream(StreamState.ENDED, name="film"))
+    assert said(found, "StreamsReady") == ("True", "Reading")
+    assert said(facts(), "StreamsReady") == ("Unknown", "NotObserved")
+
+
+def test_a_file_that_failed_is_said():
+    found = with_streams(stream(StreamState.FAILED, name="film", reason="it is no video"))
+    assert said(found, "StreamsReady") == ("False", "StreamFailed")
+    assert condition(found, "StreamsReady").message == "film: it is no video."
+
+
+def test_a_camera_that_comes_and_goes_changes_the_status_of_its_service_once():
+    states = [(StreamState.STALLED, "gone"), (StreamState.RUNNING, None), (StreamState.STALLED, "refused")]
+    flapping = [
+        in_trouble(state, "gone", reason=reason, reconnects=count, fps=float(count))
+        for count, (state, reason) in enumerate(states)
+    ]
+    statuses = {service_status(with_streams(each), 1000).model_dump_json() for each in flapping}
+    assert len(statuses) == 1
+
+
+def test_streams_of_another_service_in_the_instance_are_not_this_ones():
+    found = with_streams(in_trouble(StreamState.STALLED, "gone").model_copy(update={"service": "cameras/other"}))
+    assert said(found, "StreamsReady") == ("Unknown", "NotObserved")

@@ -230,7 +230,7 @@ def test_a_full_status_fits_the_schema() -> None:
         lambda spec: spec["modules"][0]["model"].update(version=1),
         lambda spec: spec["streams"][0].update(delivery="latest"),
         lambda spec: spec["streams"][0].update(fps=0),
-        lambda spec: spec["sinks"][0].update(type="mqtt"),
+        lambda spec: spec["sinks"][0].update(type="kafka"),
         lambda spec: spec.update(batching={"mode": "auto"}),
         lambda spec: spec["objective"].update(latency="2" * 17),
         lambda spec: spec.update(template={"nodeSelector": {f"l{number}": "x" for number in range(17)}}),

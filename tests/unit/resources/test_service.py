@@ -146,6 +146,8 @@ def test_a_declared_stream_and_module_fit_into_desired_state() -> None:
         fps=stream.fps,
         delivery=stream.effective_delivery,
         realtime=stream.effective_realtime,
+        transport="udp",
+        timeout_ms=stream.timeout_ms,
     )
     DesiredModule(
         name=module.name,

@@ -37,6 +37,7 @@ FRAME = Frame(
     captured_unix=1_763_877_600.1239,
     deadline=12.7,
     enforced=True,
+    priority=50,
 )
 BOX = Box(10.04, 20.06, 30.123, 40.987, 0.912345, "face")
 RESULTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from framepilot_app.streams.hub import Hub
-from framepilot_app.streams.reader import ReaderSettings
+from framepilot_app.streams.settings import ReaderSettings
 from support.eventually import eventually
 
 SETTINGS = ReaderSettings("test://96x48?fps=100", realtime=True)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot_app.streams.open import open_source, redact
+from framepilot_app.streams.open import open_source
 from framepilot_app.streams.source import SourceError
+from framepilot_app.streams.uri import redact
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot_app.streams.pace import Pace
+from framepilot_app.streams.pace import Pace, Thinning
 
 rates = st.floats(0.1, 240)
 
@@ -42,3 +42,28 @@ def test_the_kept_frames_come_at_the_capped_rate(source, cap, frames):
     kept = sum(pace.keeps(index) for index in range(frames))
     assert pace.keeps(0)
     assert abs(kept - frames * min(1, cap / source)) <= 1 + 1e-9
+
+
+def test_without_a_cap_every_live_frame_is_kept():
+    thinning = Thinning(None)
+    assert all(thinning.keeps(now) for now in (0.0, 0.0, 0.1, 7.0))
+
+
+@given(
+    rate=st.floats(1, 120),
+    cap=st.floats(0.5, 120),
+    jitters=st.lists(st.floats(-0.3, 0.3), min_size=50, max_size=200),
+)
+def test_live_frames_that_come_unsteadily_are_kept_at_the_capped_rate(rate, cap, jitters):
+    thinning = Thinning(cap)
+    times = [(index + jitter) / rate for index, jitter in enumerate(jitters)]
+    kept = sum(thinning.keeps(now) for now in times)
+    assert kept <= (times[-1] - times[0]) * cap + 2
+    if cap >= rate * 2:
+        assert kept == len(times)
+    assert kept >= min(cap, rate) * 0.7 * (times[-1] - times[0]) - 2
+
+
+def test_a_camera_at_its_cap_loses_no_frame_to_a_little_jitter():
+    thinning = Thinning(10)
+    assert all(thinning.keeps(index / 10 + (0.02 if index % 2 else 0)) for index in range(100))

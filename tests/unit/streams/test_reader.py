@@ -7,7 +7,8 @@ import pytest
 
 from framepilot.contract.observed import StreamState
 from framepilot_app.streams.open import open_source
-from framepilot_app.streams.reader import Reader, ReaderSettings
+from framepilot_app.streams.reader import Reader
+from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.source import SourceError
 from framepilot_app.streams.synthetic import read_number
 

@@ -55,7 +55,11 @@ class Where(Document):
 
 
 class DesiredStream(Document):
-    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again."""
+    """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again.
+
+    `priority` says who goes first when there is more than can be served: the higher.
+    `transport` is for RTSP. A live source that is not open, or gives no frame, after `timeout_ms` is stalled.
+    """
 
     name: Name
     source: str
@@ -63,6 +67,9 @@ class DesiredStream(Document):
     delivery: Delivery = Delivery.NEWEST
     loop: bool = False
     realtime: bool = True
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    transport: Literal["tcp", "udp"] = "tcp"
+    timeout_ms: Annotated[float, Field(gt=0)] = 5000
 
 
 class DesiredModule(Document):
@@ -78,12 +85,41 @@ class DesiredModule(Document):
     fallback: ModelRef | None = None
 
 
+class Rotation(Document):
+    """A file that would grow beyond `size_bytes` is put aside; so many of those are kept."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    keep: Annotated[int, Field(ge=0)] = 5
+
+
+class SpoolSpace(Document):
+    """Disk for events that a sink cannot take now; without `path` it is in the instance's cache."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    path: Path | None = None
+
+
+class SinkTls(Document):
+    """Files: the authority that signed the receiver's certificate (absent: the system's), and one's own certificate."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
 class DesiredSink(Document):
-    """Where results go. `drops` adds an event for each dropped frame."""
+    """Where results go. `drops` adds an event for each dropped frame.
+
+    `path` and `rotate` are a file's, `url` and `tls` those of a broker (mqtt) or a web server (webhook).
+    """
 
     name: Name
-    type: Literal["stdout", "file"]
+    type: Literal["stdout", "file", "mqtt", "webhook"]
     path: Path | None = None
+    url: str | None = None
+    rotate: Rotation | None = None
+    tls: SinkTls | None = None
+    spool: SpoolSpace | None = None
     drops: bool = False
 
 
@@ -91,11 +127,13 @@ class Pipeline(Document):
     """What one service runs in this instance. Modules are listed so that inputs come before what they feed.
 
     `uid` is the service's: one that is declared again under the same name is another service, which inherits nothing.
+    `credentials` names the folder, below that of all credentials, with user names and passwords of streams and sinks.
     """
 
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
     uid: Annotated[str, Field(min_length=1)]
     objective_ms: Annotated[float, Field(gt=0)]
+    credentials: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None = None
     streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
     modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]
     sinks: tuple[DesiredSink, ...] = ()

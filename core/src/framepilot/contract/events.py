@@ -13,6 +13,10 @@ DELIVERED_TYPE: Final = "dev.framepilot.frame.delivered.v1"
 DROPPED_TYPE: Final = "dev.framepilot.frame.dropped.v1"
 
 
+StreamKey = tuple[str, str]
+"""(service, stream)"""
+
+
 class FrameId(NamedTuple):
     """The identity of a frame in one service's results."""
 

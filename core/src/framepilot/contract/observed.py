@@ -19,8 +19,18 @@ class StreamState(StrEnum):
 
     CONNECTING = "connecting"
     RUNNING = "running"
+    STALLED = "stalled"  # a live source gives nothing now, and is opened again
     ENDED = "ended"
     FAILED = "failed"
+
+
+class SinkState(StrEnum):
+    """Whether a sink can be written."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RETRYING = "retrying"  # it failed a moment ago
+    FAILED = "failed"  # it failed several times in a row, and is still tried again
 
 
 class FrameCounts(Document):
@@ -33,7 +43,12 @@ class FrameCounts(Document):
 
 
 class ObservedStream(Document):
-    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening."""
+    """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening.
+
+    `reason` is why it gives nothing now. `trouble` is why it was interrupted, and stays until it has run steadily for a
+    while, so it changes a few times a minute at most. `reconnects` counts the openings after the first, `hung` those
+    that were given up because the system did not come back from them.
+    """
 
     service: str
     name: Name
@@ -42,15 +57,37 @@ class ObservedStream(Document):
     fps: float = 0
     epoch: int | None = None
     reason: str | None = None
+    trouble: str | None = None
+    reconnects: int = 0
+    hung: int = 0
     frames: FrameCounts = FrameCounts()
 
 
 class ObservedPipeline(Document):
-    """One service that runs here; `error` says what is wrong with its sinks, if anything is."""
+    """One service that runs here; `error` says which of its sinks failed, and why, if any did."""
 
     service: str
     uid: str
     error: str | None = None
+
+
+class ObservedSink(Document):
+    """One sink of one service: offered = written + sum(dropped) + waiting, at every moment.
+
+    `offered` counts the events handed over to it, and those that were found in its spool. `waiting` includes `spooled`,
+    those on disk. `reason` says why it cannot be written, or spooled.
+    """
+
+    service: str
+    name: Name
+    type: str
+    state: SinkState
+    reason: str | None = None
+    offered: int = 0
+    written: int = 0
+    dropped: dict[str, int] = Field(default_factory=dict)
+    waiting: int = 0
+    spooled: int = 0
 
 
 class ServingModel(Document):
@@ -137,6 +174,7 @@ class ObservedState(Document):
     pipelines: tuple[ObservedPipeline, ...] = ()
     streams: tuple[ObservedStream, ...] = ()
     modules: tuple[ObservedModule, ...] = ()
+    sinks: tuple[ObservedSink, ...] = ()
     frames: FrameCounts = FrameCounts()
 
     def pipeline(self, service: str, uid: str) -> ObservedPipeline | None:
@@ -148,6 +186,12 @@ class ObservedState(Document):
         if self.pipeline(service, uid) is None:
             return {}
         return {module.name: module for module in self.modules if module.service == service}
+
+    def streams_of(self, service: str, uid: str) -> tuple[ObservedStream, ...]:
+        """The streams of a service; none if it does not run here, or if another of its name does."""
+        if self.pipeline(service, uid) is None:
+            return ()
+        return tuple(stream for stream in self.streams if stream.service == service)
 
     @classmethod
     def parse(cls, text: str | bytes) -> ObservedState:

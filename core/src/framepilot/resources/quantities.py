@@ -67,9 +67,16 @@ AMOUNT: Final = IntOrForm(
     32,
 )
 
+SIZE: Final = Form(
+    "[1-9][0-9]{0,4}(Mi|Gi|Ti)",
+    "a size on disk; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
+    8,
+)
+
 Duration = Annotated[str, DURATION]
 Percent = Annotated[str, PERCENT]
 Amount = Annotated[str, AMOUNT]
+Size = Annotated[str, SIZE]
 
 
 def duration_ms(text: str) -> float:

@@ -10,48 +10,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from framepilot.contract.desired import Delivery
 from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
 from framepilot.resources.placement import Placement
 from framepilot.resources.plan import PlanStatus
 from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
+from framepilot.resources.sink import Sink
+from framepilot.resources.stream import Stream
 from framepilot.resources.template import InstanceTemplate
-from framepilot.resources.text import Digest, FilePath, Name, Version, list_map, list_set, rules
-from framepilot.resources.uris import SourceUri, StoreUri, is_file
+from framepilot.resources.text import Digest, Name, ObjectName, Version, list_map, list_set, rules
+from framepilot.resources.uris import StoreUri
 
 BatchSize = Annotated[int, Field(ge=1, le=256)]
 
 _SAY_RUNTIMES_TEMPLATE = "the template is that of the runtime that runtimeRef names; move it there"
 _EARLIER = "self.all(i, m, !has(m.inputs) || m.inputs.all(n, self.exists(j, p, j < i && p.name == n)))"
-
-
-class Stream(ResourcePart):
-    """One source of frames."""
-
-    name: Name
-    source: SourceUri
-    """`file:///absolute/path`, `file:relative/path`, or `test://WIDTHxHEIGHT?fps=25&frames=500` (synthetic)."""
-    fps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """The most frames per second to take; absent: the source's own rate."""
-    delivery: Delivery | None = None
-    """`newest` skips frames that come too fast, `lossless` makes the source wait; absent: lossless for files."""
-    loop: bool = False
-    """Start again at the end."""
-    realtime: bool | None = None
-    """Pace the source by its own rate, as a camera would; absent: all but files, which are read as fast as can be."""
-
-    @property
-    def effective_delivery(self) -> Delivery:
-        """The delivery in force: as declared, else lossless for a file and newest for anything live."""
-        if self.delivery is not None:
-            return self.delivery
-        return Delivery.LOSSLESS if is_file(self.source) else Delivery.NEWEST
-
-    @property
-    def effective_realtime(self) -> bool:
-        """Whether the source is paced: as declared, else not if it is a file and always if it is live."""
-        return self.realtime if self.realtime is not None else not is_file(self.source)
 
 
 class ModelVersion(ResourcePart):
@@ -165,37 +138,6 @@ class Objective(ResourcePart):
         return duration_ms(self.latency)
 
 
-class SinkType(StrEnum):
-    """The sinks there are."""
-
-    STDOUT = "stdout"
-    FILE = "file"
-
-
-class Sink(ResourcePart):
-    """Where results go."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.type != 'file' || has(self.path)", "a sink of type file needs path"),
-            ("self.type == 'file' || !has(self.path)", "path is for a sink of type file; remove it"),
-        )
-    )
-
-    name: Name
-    type: SinkType
-    path: FilePath | None = None
-    """The file that results are appended to; on one machine relative to the folder of the YAML file."""
-
-    @model_validator(mode="after")
-    def _path_of_a_file(self) -> Self:
-        if self.type is SinkType.FILE and self.path is None:
-            raise ValueError("a sink of type file needs path, such as path: results.jsonl")
-        if self.type is not SinkType.FILE and self.path is not None:
-            raise ValueError("path is for a sink of type file; remove it, or write type: file")
-        return self
-
-
 class InferenceServiceSpec(ResourcePart):
     """What the user wants."""
 
@@ -204,6 +146,9 @@ class InferenceServiceSpec(ResourcePart):
     )
 
     streams: Annotated[tuple[Stream, ...], Field(json_schema_extra={"minItems": 1, "maxItems": 64, **list_map("name")})]
+    credentials_secret_name: ObjectName | None = None
+    """The Secret with user names and passwords, in keys `<stream>.username` and `<stream>.password`; those that are
+    changed are used at the next opening. On one machine, a folder of this name below `--credentials`."""
     modules: Annotated[
         tuple[Module, ...],
         Field(

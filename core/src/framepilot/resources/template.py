@@ -19,7 +19,7 @@ from framepilot.resources.text import Form, Name, ObjectName, list_atomic, list_
 
 RESERVED_PREFIX: Final = "framepilot-"
 """Volumes of such a name are Framepilot's."""
-RESERVED_PATHS: Final = ("/etc/framepilot", "/cache", "/tmp", "/dev/shm")  # noqa: S108 - not used as a folder here
+RESERVED_PATHS: Final = ("/etc/framepilot", "/run/framepilot", "/cache", "/tmp", "/dev/shm")  # noqa: S108 - not used as a folder here
 """Folders that Framepilot mounts; nothing else may be mounted there or below."""
 RESERVED_ENV: Final = ("HOME", "USER", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Variables that Framepilot sets."""

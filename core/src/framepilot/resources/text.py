@@ -79,7 +79,7 @@ class Form:
 
 def _shown(text: str) -> str:
     # A URL may hold credentials; an error message never does.
-    text = re.sub("//[^/@]*@", "//***@", text)
+    text = re.sub("//.*@", "//***@", text)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -56,8 +56,20 @@ class LatencyModel:
         last_size, last = self.points[-1]
         return last * size / last_size
 
-    def observed(self, size: int, seconds: float, weight: float = 0.1) -> LatencyModel:
-        """The model after one more batch of a measured size: exponentially weighted, other sizes as they were."""
+    def towards(self, other: LatencyModel, weight: float) -> LatencyModel:
+        """The model, moved towards another of the same sizes: at weight 1 it is the other one."""
         return LatencyModel.measured(
-            (known, before + weight * (seconds - before) if known == size else before) for known, before in self.points
+            (size, before + weight * (other.seconds(size) - before)) for size, before in self.points
         )
+
+    def observed(self, size: int, seconds: float, weight: float = 0.1) -> LatencyModel:
+        """The model after one more batch of a measured size: exponentially weighted.
+
+        The other sizes change by the same factor. What slows one down, a busy machine or a warm chip, slows all; and
+        a size that looks too slow to be run would never be measured again.
+        """
+        before = dict(self.points).get(size)
+        if before is None or before <= 0:
+            return self
+        factor = 1 + weight * (seconds / before - 1)
+        return LatencyModel(tuple((known, duration * factor) for known, duration in self.points))

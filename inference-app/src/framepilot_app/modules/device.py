@@ -1,9 +1,10 @@
 """The device thread: the only thread that touches the device.
 
-Between two batches it looks at every lane, asks the pure batcher, and runs what is due: services by fair share, within
-a service the tightest deadline first. Candidates are loaded here too, step by step (`Loading`): at once while the
-device is idle, in a small share of the time in the gaps between batches, and in a smaller one under a load that leaves
-no gap, so that a swap always ends. Loading on a thread beside it would stall every batch by the interpreter's lock.
+Between two batches it looks at every lane, asks the pure batcher, and runs what is due: the highest priority first,
+then services by fair share, within a service the tightest deadline first. Candidates are loaded here too, step by step
+(`Loading`): at once while the device is idle, in a small share of the time in the gaps between batches, and in a
+smaller one under a load that leaves no gap, so that a swap always ends. Loading on a thread beside it would stall every
+batch by the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from framepilot.scheduling.batcher import Drop, Run, WaitUntil
 from framepilot_app.graphs.warm_up import warm_up
-from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.lane import Lane, Urgency
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.shares import Shares
@@ -192,7 +193,7 @@ class DeviceThread:
 
     def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
         """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
-        ready: list[tuple[float, Module, Lane, Run]] = []
+        ready: list[tuple[Urgency, Module, Lane, Run]] = []
         look_again_at = math.inf
         for module in self._modules:
             for lane in module.lanes:
@@ -207,8 +208,14 @@ class DeviceThread:
         self._shares.activate(module.service for _, module, _, _ in ready)
         if not ready:
             return None, look_again_at
-        _, module, lane, run = min(ready, key=lambda entry: (self._shares.used(entry[1].service), entry[0]))
+        _, module, lane, run = min(
+            ready, key=lambda each: (-each[0].priority, self._shares.used(each[1].service), each[0].deadline)
+        )
         return (module, lane, run), look_again_at
+
+    def longest_batch_s(self) -> float:
+        """The longest that a batch, as they have lately been, holds the device, seconds."""
+        return max((lane.usual_batch_s() for module in self._modules for lane in module.lanes), default=0.0)
 
     def _execute(self, module: Module, lane: Lane, run: Run) -> None:
         items = lane.take(run)

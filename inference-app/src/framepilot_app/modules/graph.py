@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from framepilot.contract.desired import DesiredModule
+from framepilot.scheduling.admission import Cost
 from framepilot_app.modules.module import Module
 
 
@@ -25,6 +26,10 @@ class Node:
         """The least time, in seconds, that the modules after this one need for a frame."""
         return max((child.module.alone_s() + child.tail_s() for child in self.children), default=0.0)
 
+    def path_s(self) -> float:
+        """The time, in seconds, that this module and those after it usually need for a frame."""
+        return self.module.usual_batch_s() + max((child.path_s() for child in self.children), default=0.0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
@@ -32,6 +37,12 @@ class Graph:
 
     roots: tuple[Node, ...]
     nodes: tuple[Node, ...]
+
+    def cost(self) -> Cost:
+        """What a frame takes, by what was measured lately."""
+        return Cost(
+            work=sum(node.module.frame_s() for node in self.nodes), alone=max(root.path_s() for root in self.roots)
+        )
 
 
 def build(declared: Sequence[DesiredModule], modules: Mapping[str, Module]) -> Graph:

@@ -21,6 +21,20 @@ from framepilot_app.models.spec import ModelSpec
 from framepilot_app.modules.normalise import Normaliser
 from framepilot_app.modules.queue import FairQueue, Item
 
+FOLLOW = 0.1
+"""How fast `usual_size` follows."""
+
+FORGET = 0.05
+"""How far the latency model goes back to what was measured at load, when it let an item no chance from the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urgency:
+    """The highest priority, and the tightest deadline, of what waits in a lane."""
+
+    priority: int
+    deadline: float
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -39,8 +53,11 @@ class Lane:
         self.service = service
         self.module = module
         self.version = version
-        self.latency = LatencyModel.measured((point.batch, point.p50_ms / 1000) for point in version.profile)
+        self._measured = LatencyModel.measured((point.batch, point.p50_ms / 1000) for point in version.profile)
+        self.latency = self._measured
         self.normalise = Normaliser(version.spec.input, device)
+        self.usual_size = 1.0
+        """What batches have lately held on average."""
         self.outstanding = 0
         """Items that are being prepared, wait, or run; guarded by the module."""
         self._queue = FairQueue()
@@ -56,18 +73,31 @@ class Lane:
         with self._lock:
             self._queue.push(items)
 
-    def decide(self, now: float, policy: BatchPolicy) -> tuple[Decision, float]:
-        """What to do now, and the tightest deadline of what waits (the lane's urgency)."""
+    def decide(self, now: float, policy: BatchPolicy) -> tuple[Decision, Urgency]:
+        """What to do now, and how urgent what waits is."""
         with self._lock:
             waiting = self._queue.waiting()
-        urgency = min(waiting.deadlines, default=float("inf"))
+            priority = self._queue.priority
+        urgency = Urgency(priority, min(waiting.deadlines, default=float("inf")))
         return decide(waiting, now, self.latency, policy), urgency
+
+    def usual_batch_s(self) -> float:
+        """How long a batch as they have lately been takes, seconds."""
+        return self.latency.seconds(round(self.usual_size))
 
     def take(self, decision: Run | Drop) -> list[Item]:
         """Take what was decided. Only the device thread takes, so what it decided on is still there."""
         with self._lock:
-            return self._queue.take(decision.size) if isinstance(decision, Run) else self._queue.remove(decision.items)
+            if isinstance(decision, Run):
+                return self._queue.take(decision.size)
+            dropped = self._queue.remove(decision.items)
+        alone_s = self.latency.seconds(1)
+        if any(item.arrived_at + alone_s > item.deadline for item in dropped):
+            # After a slow moment the model may be so pessimistic that nothing runs; then no run would put it right.
+            self.latency = self.latency.towards(self._measured, FORGET)
+        return dropped
 
     def observe(self, size: int, seconds: float) -> None:
         """A batch of this size took so long: the latency model follows."""
         self.latency = self.latency.observed(size, seconds)
+        self.usual_size += FOLLOW * (size - self.usual_size)

@@ -6,18 +6,21 @@ outcome has been handed to the sinks, and leaves it in the same step that counts
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
 from framepilot.contract.observed import FrameCounts
-from framepilot_app.frames import Dropped, Outcome
+from framepilot_app.frames import Dropped, DropReason, Outcome
 from framepilot_app.modules.graph import Graph
 from framepilot_app.modules.journey import Journey
 
+log = logging.getLogger(__name__)
+
 
 class Line:
-    """Thread-safe. `emit` is called in order, by one thread at a time, and may block: that is back-pressure."""
+    """Thread-safe. `emit` is called in order, by one thread at a time, and must not wait for anything."""
 
     def __init__(self, emit: Callable[[Outcome], None]) -> None:
         self._emit = emit
@@ -42,10 +45,18 @@ class Line:
         left = 0
         with self._emitting:
             while (head := self._head()) is not None:
-                self._emit(head)
-                self._leave(head)
+                self._leave(self._emitted(head))
                 left += 1
         return left
+
+    def _emitted(self, outcome: Outcome) -> Outcome:
+        """Emit it; what became of it. A frame that cannot be emitted must not hold up those behind it."""
+        try:
+            self._emit(outcome)
+        except Exception as error:
+            log.exception("a frame could not be handed to the sinks", extra={"frame": str(outcome.frame.id)})
+            return Dropped(outcome.frame, DropReason.ERROR, f"it could not be handed to the sinks: {error}")
+        return outcome
 
     def counts(self) -> FrameCounts:
         """The account at one moment."""

@@ -18,6 +18,9 @@ from framepilot.scheduling.batcher import BatchPolicy
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.modules.lane import Lane
 
+FOLLOW = 0.05
+"""How fast the usual number of items in a frame follows."""
+
 WINDOW_ITEMS = 1024
 """Over how many of the latest items the quantiles of /status are taken."""
 
@@ -41,6 +44,8 @@ class Module:
         self.model_name = declared.model.name
         self.items = 0
         self._times: deque[StageTimes] = deque(maxlen=WINDOW_ITEMS)
+        # Workers may overwrite each other's: it is an estimate.
+        self._usual_items = 1.0
         self._on_drained = on_drained
         self._lock = threading.Lock()
         self._lane: Lane | None = None
@@ -70,6 +75,19 @@ class Module:
     def alone_s(self) -> float:
         """How long a batch of one takes now, seconds."""
         return self._lane.latency.seconds(1) if self._lane else 0.0
+
+    def usual_batch_s(self) -> float:
+        """How long a batch as they have lately been takes, seconds."""
+        return self._lane.usual_batch_s() if self._lane else 0.0
+
+    def frame_s(self) -> float:
+        """The device time that a frame's items take here, seconds, by what was usual lately."""
+        lane = self._lane
+        return self._usual_items * lane.usual_batch_s() / lane.usual_size if lane else 0.0
+
+    def visit(self, items: int) -> None:
+        """A frame has so many items for this module."""
+        self._usual_items += FOLLOW * (items - self._usual_items)
 
     def switch(self, lane: Lane) -> None:
         """New items go to this lane. The old one is drained, then handed to `on_drained`."""

@@ -18,7 +18,6 @@ from framepilot_app.modules.module import Module, StageTimes
 from framepilot_app.modules.preprocess import prepare
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.tasks.decode import decode
-from framepilot_app.modules.tasks.mismatch import OutputMismatch
 from framepilot_app.modules.work import Workers
 
 
@@ -66,6 +65,7 @@ class Pipeline:
 
     def _visit(self, journey: Journey, node: Node, regions: tuple[Region, ...]) -> None:
         """A module's turn with a frame: its items are announced now and prepared on a worker."""
+        node.module.visit(len(regions))
         if not regions:
             journey.open_module(node.module.name, node.module.model_name, _version(node.module), ())
             self._module_done(journey, node)
@@ -136,13 +136,13 @@ def _predictions(done: BatchDone) -> Sequence[Prediction | Exception]:
     transforms = [item.prepared.transform for item in done.items]
     try:
         return decode(output, done.outputs, transforms)
-    except OutputMismatch as error:
+    except Exception as error:  # noqa: BLE001 whatever a decoder stumbles over costs the item, not the batch
         if len(done.items) == 1:
             return [error]
     alone: list[Prediction | Exception] = []
     for index, transform in enumerate(transforms):
         try:
             alone += decode(output, [array[index : index + 1] for array in done.outputs], [transform])
-        except OutputMismatch as error:
+        except Exception as error:  # noqa: BLE001
             alone.append(error)
     return alone

@@ -1,4 +1,4 @@
-"""The queue of one lane: first in, first out for each stream, and the streams take turns.
+"""The queue of one lane: the higher priority first, first in, first out for each stream, and the streams take turns.
 
 A stream with ten waiting items gets no more of a batch than one with two: a batch takes one item of each stream, then
 the next of each, and the batch after it begins with the stream whose turn it is.
@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from framepilot.contract.events import StreamKey
 from framepilot.scheduling.batcher import Waiting
 from framepilot_app.modules.journey import Journey
 from framepilot_app.modules.preprocess import Prepared
 
 if TYPE_CHECKING:
     from framepilot_app.modules.graph import Node
-
-StreamKey = tuple[str, str]
-"""(service, stream)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +39,38 @@ class Item:
     @property
     def stream(self) -> StreamKey:
         """Whose turn it takes."""
-        return self.journey.frame.id.service, self.journey.frame.id.stream
+        return self.journey.frame.stream
+
+    @property
+    def priority(self) -> int:
+        """The higher is taken first."""
+        return self.journey.frame.priority
 
 
 class FairQueue:
     """Not thread-safe: its lane guards it."""
 
     def __init__(self) -> None:
-        self._by_stream: OrderedDict[StreamKey, deque[Item]] = OrderedDict()
+        # By priority, the highest first; a stream has items in two of them while its priority changes.
+        self._classes: dict[int, OrderedDict[StreamKey, deque[Item]]] = {}
         self._length = 0
 
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def priority(self) -> int:
+        """The highest of what waits; -1 if nothing does."""
+        return next(iter(self._classes), -1)
+
     def push(self, items: Iterable[Item]) -> None:
         """Add items behind those of their streams."""
         for item in items:
-            self._by_stream.setdefault(item.stream, deque()).append(item)
+            streams = self._classes.get(item.priority)
+            if streams is None:
+                self._classes[item.priority] = streams = OrderedDict()
+                self._classes = dict(sorted(self._classes.items(), reverse=True))
+            streams.setdefault(item.stream, deque()).append(item)
             self._length += 1
 
     def waiting(self) -> Waiting:
@@ -70,13 +83,16 @@ class FairQueue:
         )
 
     def take(self, size: int) -> list[Item]:
-        """The first `size` items, streams taking turns."""
+        """The first `size` items, streams of equal priority taking turns."""
         taken: list[Item] = []
         while len(taken) < size:
-            stream, items = self._by_stream.popitem(last=False)
+            priority, streams = next(iter(self._classes.items()))
+            stream, items = streams.popitem(last=False)
             taken.append(items.popleft())
             if items:
-                self._by_stream[stream] = items
+                streams[stream] = items
+            elif not streams:
+                del self._classes[priority]
         self._length -= size
         return taken
 
@@ -85,20 +101,24 @@ class FairQueue:
         items = list(self._in_turn())
         removed = [items[position] for position in positions]
         for item in removed:
-            mine = self._by_stream[item.stream]
+            streams = self._classes[item.priority]
+            mine = streams[item.stream]
             mine.remove(item)
             if not mine:
-                del self._by_stream[item.stream]
+                del streams[item.stream]
+            if not streams:
+                del self._classes[item.priority]
         self._length -= len(removed)
         return removed
 
     def _in_turn(self) -> Iterator[Item]:
-        turns = [iter(items) for items in self._by_stream.values()]
-        while turns:
-            still = []
-            for turn in turns:
-                item = next(turn, None)
-                if item is not None:
-                    yield item
-                    still.append(turn)
-            turns = still
+        for streams in self._classes.values():
+            turns = [iter(items) for items in streams.values()]
+            while turns:
+                still = []
+                for turn in turns:
+                    item = next(turn, None)
+                    if item is not None:
+                        yield item
+                        still.append(turn)
+                turns = still

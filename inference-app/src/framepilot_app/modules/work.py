@@ -20,6 +20,7 @@ class Workers:
     """A fixed number of threads and one queue, first in, first out. Its length is bounded by the frames in flight."""
 
     def __init__(self, threads: int) -> None:
+        self.failed_tasks = 0
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"worker-{index}", daemon=True) for index in range(threads)
@@ -45,5 +46,7 @@ class Workers:
         while (task := self._tasks.get()) is not None:
             try:
                 task()
-            except Exception:
-                log.exception("a task failed; its frame stays in flight")
+            except BaseException:
+                # Whatever it was, even an order to exit, the frames of others need this thread.
+                log.exception("a task failed")
+                self.failed_tasks += 1

@@ -5,15 +5,50 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from framepilot_app.streams.reader import Reader, ReaderSettings, ReaderStatus, Subscriber
+from framepilot_app.streams.audience import ReaderStatus, Subscriber
+from framepilot_app.streams.live import LiveReader
+from framepilot_app.streams.reader import Reader
+from framepilot_app.streams.settings import ReaderSettings
+from framepilot_app.streams.uri import is_live
+
+
+class StreamReader(Protocol):
+    """What reads one source, whether it comes to an end or not."""
+
+    settings: ReaderSettings
+
+    def start(self) -> None:
+        """Begin to read. Once."""
+
+    def stop(self) -> None:
+        """Read no more; returns when the source is given back, or will not be."""
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Offer it every frame from the next on."""
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Offer it nothing more."""
+
+    @property
+    def subscribers(self) -> tuple[Subscriber, ...]:
+        """Who is offered the next frame."""
+
+    def status(self) -> ReaderStatus:
+        """What the stream does now."""
+
+
+def make_reader(settings: ReaderSettings, *, hardware: bool = False) -> StreamReader:
+    """The reader of a source; `hardware`: live ones are decoded by what the machine has for it, if that works."""
+    return LiveReader(settings, hardware=hardware) if is_live(settings.source) else Reader(settings)
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
     """One service's share in a reader."""
 
-    reader: Reader
+    reader: StreamReader
     subscriber: Subscriber
 
     def status(self) -> ReaderStatus:
@@ -24,9 +59,9 @@ class Subscription:
 class Hub:
     """Readers by their settings. Used on the event loop; stopping a reader may block and is done beside it."""
 
-    def __init__(self, make_reader: Callable[[ReaderSettings], Reader] = Reader) -> None:
+    def __init__(self, make_reader: Callable[[ReaderSettings], StreamReader] = make_reader) -> None:
         self._make_reader = make_reader
-        self._shared: dict[ReaderSettings, Reader] = {}
+        self._shared: dict[ReaderSettings, StreamReader] = {}
 
     def subscribe(self, settings: ReaderSettings, subscriber: Subscriber, *, lossless: bool) -> Subscription:
         """Begin to receive frames.

@@ -38,3 +38,23 @@ class Pace:
         if self.due_fps is None or self.kept_fps is None or index == 0:
             return True
         return int(index * self.kept_fps / self.due_fps) != int((index - 1) * self.kept_fps / self.due_fps)
+
+
+class Thinning:
+    """Which frames of a live source a rate cap leaves out, by the moments at which they come.
+
+    A live source has no index to count by: frames come as they come, some never. A frame may come half a period early,
+    so that one that is a little before its time is not left out for the one after it.
+    """
+
+    def __init__(self, cap_fps: float | None) -> None:
+        self._period_s = 0.0 if cap_fps is None else 1 / cap_fps
+        self._due: float | None = None
+
+    def keeps(self, now: float) -> bool:
+        """Whether the frame that came now, in monotonic seconds, is kept; the first always is."""
+        due, half = self._due, self._period_s / 2
+        if due is not None and now < due - half:
+            return False
+        self._due = now + self._period_s if due is None else max(due + self._period_s, now + half)
+        return True

@@ -5,14 +5,15 @@ Label values come from the desired state, so their number is bounded by what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
-from framepilot.contract.observed import ObservedState
+from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.modules.device import BatchDone
 
@@ -64,12 +65,26 @@ class Metrics:
             self._stage.labels(service, module, "queue").observe(done.started_at - item.arrived_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What should never happen, counted: threads that died, by kind, and tasks of workers that raised."""
+
+    threads: Mapping[str, int]
+    tasks: int
+
+
 class StateCollector(Collector):
     """Turns `/status` into metrics, so that the two never disagree. `busy_s` is the device thread's, in seconds."""
 
-    def __init__(self, observe: Callable[[], ObservedState], busy_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        observe: Callable[[], ObservedState],
+        busy_s: Callable[[], float],
+        failures: Callable[[], Failures],
+    ) -> None:
         self._observe = observe
         self._busy_s = busy_s
+        self._failures = failures
 
     def collect(
         self,
@@ -77,8 +92,16 @@ class StateCollector(Collector):
         """One scrape."""
         state = self._observe()
         yield from _frames(state)
+        yield from _streams(state)
         yield from _modules(state)
+        yield from _sinks(state)
         yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
+        failures = self._failures()
+        died = CounterMetricFamily(names.THREADS_DIED, "Threads that died unexpectedly.", labels=[names.THREAD])
+        for thread, count in failures.threads.items():
+            died.add_metric([thread], count)
+        yield died
+        yield CounterMetricFamily(names.TASKS_FAILED, "Tasks of workers that raised unexpectedly.", failures.tasks)
         yield GaugeMetricFamily(names.DESIRED_GENERATION, "Generation of the desired state in force.", state.generation)
         yield GaugeMetricFamily(
             names.DESIRED_ERROR, "1 while the desired state found is not in force.", bool(state.error)
@@ -101,6 +124,22 @@ def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricF
     yield from (ingested, delivered, dropped, in_flight)
 
 
+def _streams(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.STREAM]
+    states = GaugeMetricFamily(
+        names.STREAM_STATE, "1 for the state that the stream is in, 0 for the others.", labels=[*labels, names.STATE]
+    )
+    reconnects = CounterMetricFamily(names.STREAM_RECONNECTS, "Openings of a source after the first.", labels=labels)
+    hung = CounterMetricFamily(names.STREAM_HUNG, "Reads that the system did not come back from.", labels=labels)
+    for stream in state.streams:
+        key = [stream.service, stream.name]
+        for each in StreamState:
+            states.add_metric([*key, each.value], stream.state is each)
+        reconnects.add_metric(key, stream.reconnects)
+        hung.add_metric(key, stream.hung)
+    yield from (states, reconnects, hung)
+
+
 def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
     labels = [names.SERVICE, names.MODULE]
     items = CounterMetricFamily(names.MODULE_ITEMS, "Items that have run.", labels=labels)
@@ -115,3 +154,23 @@ def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetric
         if module.serving is not None:
             version.add_metric(key, {names.VERSION: module.serving.version, "model": module.model})
     yield from (items, queue, cap, version)
+
+
+def _sinks(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    labels = [names.SERVICE, names.SINK]
+    offered = CounterMetricFamily(names.SINK_OFFERED, "Events handed over, or found in the spool.", labels=labels)
+    written = CounterMetricFamily(names.SINK_WRITTEN, "Events that the receiver took.", labels=labels)
+    dropped = CounterMetricFamily(names.SINK_DROPPED, "Events dropped, by reason.", labels=[*labels, names.REASON])
+    waiting = GaugeMetricFamily(names.SINK_WAITING, "Events that wait to be written.", labels=labels)
+    spooled = GaugeMetricFamily(names.SINK_SPOOLED, "Those of them that wait on disk.", labels=labels)
+    connected = GaugeMetricFamily(names.SINK_CONNECTED, "1 while the sink can be written.", labels=labels)
+    for sink in state.sinks:
+        key = [sink.service, sink.name]
+        offered.add_metric(key, sink.offered)
+        written.add_metric(key, sink.written)
+        waiting.add_metric(key, sink.waiting)
+        spooled.add_metric(key, sink.spooled)
+        connected.add_metric(key, sink.state is SinkState.CONNECTED)
+        for reason, count in sink.dropped.items():
+            dropped.add_metric([*key, reason], count)
+    yield from (offered, written, dropped, waiting, spooled, connected)

@@ -18,14 +18,12 @@ from framepilot.contract.observed import (
 )
 from framepilot_app.modules.module import StageTimes
 from framepilot_app.service import ServedModule, Service, Stream
-from framepilot_app.streams.open import redact
+from framepilot_app.streams.uri import redact
 
 
 def observed_pipeline(service: Service) -> ObservedPipeline:
     """The service itself, and what is wrong with its sinks."""
-    return ObservedPipeline(
-        service=service.name, uid=service.declared.uid, error="; ".join(service.sink_errors) or None
-    )
+    return ObservedPipeline(service=service.name, uid=service.declared.uid, error=service.sinks.error)
 
 
 def observed_streams(service: Service) -> list[ObservedStream]:
@@ -76,6 +74,9 @@ def _stream(service: str, name: str, stream: Stream) -> ObservedStream:
         fps=round(status.fps, 2),
         epoch=status.epoch,
         reason=status.reason,
+        trouble=status.trouble,
+        reconnects=status.reconnects,
+        hung=status.hung,
         frames=frames,
     )
 

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from framepilot.contract.document import DocumentError
 from framepilot.resources.parse import Resource, parse_resource
-from framepilot.resources.service import InferenceService, Sink
+from framepilot.resources.service import InferenceService
 from framepilot.resources.uris import absolute
 from framepilot_operator.cluster.port import Problem
 
@@ -113,11 +113,7 @@ def _rooted(resource: Resource, file: Path) -> Resource:
                 stream.model_copy(update={"source": absolute(stream.source, folder)}) for stream in spec.streams
             ),
             "models": spec.models.model_copy(update={"store": absolute(spec.models.store, folder)}),
-            "sinks": tuple(_rooted_sink(sink, folder) for sink in spec.sinks),
+            "sinks": tuple(sink.rooted(folder) for sink in spec.sinks),
         }
     )
     return resource.model_copy(update={"spec": rooted})
-
-
-def _rooted_sink(sink: Sink, folder: PurePosixPath) -> Sink:
-    return sink if sink.path is None else sink.model_copy(update={"path": str(folder / sink.path)})

@@ -14,6 +14,7 @@ from typing import Final
 from framepilot.contract.desired import DesiredState
 from framepilot.contract.document import DocumentError
 from framepilot.contract.observed import ObservedState
+from framepilot_operator.cluster.child_log import ChildLog
 from framepilot_operator.cluster.desired_file import read_desired, store_next
 from framepilot_operator.cluster.port import Instance
 from framepilot_operator.cluster.process import ChildProcess, ChildSpec
@@ -29,7 +30,10 @@ MALLOC: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_thresh
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How instances are started here. `stdout` is the file descriptor that results of stdout sinks go to."""
+    """How instances are started here. `stdout` is the file descriptor that results of stdout sinks go to.
+
+    `credentials` is the folder with a folder for each Secret; None: there is none.
+    """
 
     command: tuple[str, ...]
     stdout: int | None
@@ -37,6 +41,7 @@ class Launch:
     healthy_after_s: float
     jitter: Callable[[], float]
     now: Callable[[], float]
+    credentials: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ def _gist(state: ObservedState) -> object:
         state.generation,
         state.error,
         state.pipelines,
-        [(stream.service, stream.name, stream.state) for stream in state.streams],
+        [(stream.service, stream.name, stream.state, stream.trouble) for stream in state.streams],
         [
             (
                 module.service,
@@ -187,9 +192,10 @@ def _child(folder: Path, desired_file: Path, launch: Launch) -> ChildSpec:
             *("--cache", str(cache)),
             *("--listen", "127.0.0.1:0"),
             *("--parent-pid", str(os.getpid())),
+            *(() if launch.credentials is None else ("--credentials", str(launch.credentials))),
         ),
         environment=_environment(os.environ),
-        log=folder / "log",
+        log=ChildLog(folder / "log"),
         lock=folder / "lock",
         listen=cache / "listen",
         stdout=launch.stdout,

@@ -204,8 +204,9 @@ def _relative(service: InferenceService) -> Iterator[str]:
     if _is_relative(service.spec.models.store):
         yield f"spec.models.store: '{service.spec.models.store}' is relative; write file:///, and {inside}"
     for position, sink in enumerate(service.spec.sinks):
-        if sink.path is not None and not PurePosixPath(sink.path).is_absolute():
-            yield f"spec.sinks[{position}].path: '{sink.path}' is relative; write {inside}, or below /tmp"
+        for field, path in sink.paths().items():
+            if not PurePosixPath(path).is_absolute():
+                yield f"spec.sinks[{position}].{field}: '{path}' is relative; write {inside}, or below /tmp"
 
 
 def _is_relative(uri: str) -> bool:

@@ -144,7 +144,7 @@ def _gist(heard: Heard) -> object:
         state.error,
         state.started_at,
         state.pipelines,
-        [(stream.service, stream.name, stream.state) for stream in state.streams],
+        [(stream.service, stream.name, stream.state, stream.trouble) for stream in state.streams],
         [
             (
                 (module.service, module.name, module.model, module.serving, module.profile),

@@ -39,6 +39,7 @@ from framepilot_operator.manifests.instance import (
     AppImage,
     Workload,
     config_map,
+    credentials_secrets,
     desired_bytes,
     workload,
 )
@@ -59,7 +60,7 @@ class Writing:
         self._nudging = nudging
         self._image = image
         self._heard = heard
-        self._workloads: dict[Owner, tuple[str, int, Workload]] = {}
+        self._workloads: dict[Owner, tuple[tuple[str, int, tuple[str, ...]], Workload]] = {}
 
     async def apply(self, change: Change) -> None:
         """Make one change.
@@ -85,14 +86,15 @@ class Writing:
                 await self._api.delete(INFERENCE_RUNTIMES, namespace, name, change.uid)
                 self._world.runtimes.changed(change.key, None)
 
-    def workload(self, held: HeldOwner, template: InstanceTemplate) -> Workload:
-        """What the instance of an owner is to run in; made anew only for another declaration."""
-        uid, generation = held.metadata.uid, held.metadata.generation
+    def workload(self, held: HeldOwner, template: InstanceTemplate, document: DesiredState | None) -> Workload:
+        """What the instance of an owner, told this, is to run in; made anew only for another declaration."""
+        uid, secrets = held.metadata.uid, credentials_secrets(document)
+        made_from = (uid, held.metadata.generation, secrets)
         known = self._workloads.get(held.owner)
-        if known is not None and known[:2] == (uid, generation):
-            return known[2]
-        made = workload(held.owner, uid, template, self._image)
-        self._workloads[held.owner] = (uid, generation, made)
+        if known is not None and known[0] == made_from:
+            return known[1]
+        made = workload(held.owner, uid, template, self._image, secrets)
+        self._workloads[held.owner] = (made_from, made)
         return made
 
     async def _write_desired(self, change: WriteDesired) -> None:
@@ -105,7 +107,7 @@ class Writing:
             await self._remove(found, uid)
             raise ClusterError(f"{owner}: {reason}; the new one starts after that")
         generation = await self._write_config_map(found, change.document)
-        await self._write_workload(self.workload(held, held.template), found)
+        await self._write_workload(self.workload(held, held.template, change.document), found)
         if generation is not None:
             await self._nudging.tell(found, uid, generation)
 

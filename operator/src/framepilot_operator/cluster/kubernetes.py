@@ -177,4 +177,6 @@ class KubernetesCluster:
             # What was declared before, when that could be used, goes on untouched.
             return None
         uid = held.metadata.uid
-        return found.instance(uid, self._writing.workload(held, held.template).fingerprint, self._heard(found, uid))
+        document = None if found.config_map is None else found.config_map.desired
+        wanted = self._writing.workload(held, held.template, document)
+        return found.instance(uid, wanted.fingerprint, self._heard(found, uid))

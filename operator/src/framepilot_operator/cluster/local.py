@@ -83,6 +83,7 @@ class LocalCluster:
         tick_s: float = TICK_S,
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
+        credentials: Path | None = None,
     ) -> None:
         """Take the state folder; nothing is started yet.
 
@@ -96,6 +97,7 @@ class LocalCluster:
             tick_s: how often to look again when nothing seems to happen.
             jitter: random numbers in 0..1.
             now: the time, Unix seconds.
+            credentials: the folder with a folder for each Secret that a service names.
 
         Raises:
             ClusterError: the state folder cannot be used, or another operator has it.
@@ -121,7 +123,8 @@ class LocalCluster:
             raise ClusterError(f"the state folder {state} cannot be used: {error}; choose another") from error
         self._now = now
         self._tick_s = tick_s
-        self._launch = Launch(tuple(command or (app_executable(),)), stdout, drain_s, healthy_after_s, jitter, now)
+        start = tuple(command or (app_executable(),))
+        self._launch = Launch(start, stdout, drain_s, healthy_after_s, jitter, now, credentials)
         self._client = StatusClient(STATUS_TIMEOUT_S)
         self._triggers: asyncio.Queue[Trigger | None] = asyncio.Queue()
         self._instances = {owner: self._instance(owner) for owner in map(_owner, found)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import signal
 from asyncio.subprocess import DEVNULL, Process
@@ -21,9 +22,13 @@ from pathlib import Path
 from typing import Final
 
 from framepilot_operator.cluster.backoff import restart_delay
+from framepilot_operator.cluster.child_log import ChildLog
 
 LOCK_RETRY_S: Final = 0.2
+LOG_LOOK_S: Final = 1.0
 TAIL_BYTES: Final = 8192
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class ChildSpec:
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    log: Path
+    log: ChildLog
     lock: Path
     listen: Path
     stdout: int | None = None
@@ -122,18 +127,18 @@ class ChildProcess:
         self._changed()
         ended = asyncio.create_task(process.wait())
         told = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)
+        while not (ended.done() or told.done()):
+            await asyncio.wait((ended, told), timeout=LOG_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            self._rotate_log()
         told.cancel()
         if not ended.done():
             await self._drain(process, ended)
         self._process = None
-        return _cause(ended.result(), self._spec.log)
+        return _cause(ended.result(), self._spec.log.path)
 
     async def _spawn(self, lock: int) -> Process:
         self._spec.listen.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            self._spec.log.replace(self._spec.log.with_name(f"{self._spec.log.name}.1"))
-        with self._spec.log.open("wb") as log:
+        with self._spec.log.begin() as log:
             return await asyncio.create_subprocess_exec(
                 *self._spec.command,
                 stdin=DEVNULL,
@@ -143,6 +148,12 @@ class ChildProcess:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
+
+    def _rotate_log(self) -> None:
+        try:
+            self._spec.log.rotate()
+        except OSError as error:
+            logger.warning("the log %s cannot be kept small: %s", self._spec.log.path, error)
 
     async def _drain(self, process: Process, ended: asyncio.Task[int]) -> None:
         with suppress(ProcessLookupError):

@@ -13,7 +13,14 @@ from framepilot_operator.commands.service_view import ConditionView, ModuleView,
 
 SHOWN: Final = ("Ready", "Reconciling", "Stalled")
 # What is neither good nor bad is in neither.
-GOOD: Final = {"Ready": "True", "Stalled": "False", "Feasible": "True", "ModelsReady": "True", "ObjectiveMet": "True"}
+GOOD: Final = {
+    "Ready": "True",
+    "Stalled": "False",
+    "Feasible": "True",
+    "ModelsReady": "True",
+    "StreamsReady": "True",
+    "ObjectiveMet": "True",
+}
 
 
 def render(services: Sequence[ServiceView]) -> RenderableType:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,8 @@ from typing import Annotated
 import typer
 
 from framepilot.resources.quantities import duration_ms
-from framepilot.resources.service import InferenceService, SinkType
+from framepilot.resources.service import InferenceService
+from framepilot.resources.sink import SinkType
 from framepilot_operator.check import Checked, check, lines
 from framepilot_operator.cluster.port import ClusterError
 from framepilot_operator.running import registered, state_folder, state_home
@@ -25,6 +27,12 @@ def up(
     for_: Annotated[str | None, typer.Option("--for", help="End after this long, such as 60s.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report of the run, in JSON, to this file.")] = None,
     state: Annotated[Path | None, typer.Option(help="The folder of the state; by default one for these files.")] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a folder for each credentialsSecretName, with STREAM.username and STREAM.password."
+        ),
+    ] = None,
 ) -> None:
     """Run services on this machine; ends when all streams have ended, after --for, or on Ctrl-C."""
     checked = check(files)
@@ -32,6 +40,7 @@ def up(
     problems = list(lines(checked.problems))
     if not services and not problems:
         problems = ["there is no InferenceService in these files; nothing would run"]
+    problems += _without_credentials(services, credentials)
     if problems:
         for line in problems:
             typer.echo(line, err=True)
@@ -45,6 +54,7 @@ def up(
         state=state or state_folder(home, files),
         for_s=None if for_ is None else _seconds(for_),
         report=None if report is None else report.absolute(),
+        credentials=None if credentials is None else credentials.absolute(),
     )
     try:
         with registered(home / "up", files, session.state), _screen(checked) as show:
@@ -54,6 +64,16 @@ def up(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code)
+
+
+def _without_credentials(services: Sequence[InferenceService], folder: Path | None) -> Iterator[str]:
+    """What is missing of the credentials that services name."""
+    for service in services:
+        name = service.spec.credentials_secret_name
+        if name is None or (folder is not None and (folder / name).is_dir()):
+            continue
+        where = f"the folder '{folder / name}'" if folder else f"--credentials DIR and in it the folder '{name}'"
+        yield f"{service.key}: credentialsSecretName is '{name}'; add {where} with its files, or remove the field"
 
 
 def _seconds(text: str) -> float:

@@ -19,7 +19,13 @@ from framepilot_operator.manifests.owner import Owner
 
 REPORTER: Final = "framepilot.dev/operator"
 _LONGEST_NOTE: Final = 1000
-_BAD_WHEN: Final = {"Ready": "False", "ModelsReady": "False", "Feasible": "False", "Stalled": "True"}
+_BAD_WHEN: Final = {
+    "Ready": "False",
+    "ModelsReady": "False",
+    "StreamsReady": "False",
+    "Feasible": "False",
+    "Stalled": "True",
+}
 """The status of a condition that is no good news."""
 _ORDINARY: Final = frozenset(
     {"NoInstance", "NotObserved", "NotMeasured", "NotServing", "NotRunning", "RollingOut", "NoServices"}

@@ -1,8 +1,9 @@
 """The objects of an instance, from what its owner declares: Deployment, Service, the ConfigMap of its desired state.
 
 What changes while it runs (batch sizes, models, streams) is in the ConfigMap only. The pod template never carries it,
-so no such change ever replaces a pod. The pod keeps to the pod security standard *restricted*: its root file system is
-read-only, and what torch writes goes to volumes of its own.
+so no such change ever replaces a pod; another Secret of credentials does, as only a new pod can mount it. The pod keeps
+to the pod security standard *restricted*: its root file system is read-only, and what torch writes goes to volumes of
+its own.
 https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +34,9 @@ _USER: Final = 10001
 _DRAIN_S: Final = 35
 
 _DESIRED_FOLDER: Final = "/etc/framepilot"
+_CREDENTIALS_FOLDER: Final = "/run/framepilot/credentials"
 _CACHE_FOLDER: Final = "/cache"
+_ONLY_OURS: Final = 0o440
 _MOUNTS: Final[list[JsonValue]] = [
     {"name": "framepilot-desired", "mountPath": _DESIRED_FOLDER, "readOnly": True},
     {"name": "framepilot-cache", "mountPath": _CACHE_FOLDER},
@@ -67,13 +70,15 @@ class Workload:
     fingerprint: str
 
 
-def workload(owner: Owner, uid: str, template: InstanceTemplate, image: AppImage) -> Workload:
-    """The Deployment and the Service of an instance; `uid` is its owner's."""
+def workload(
+    owner: Owner, uid: str, template: InstanceTemplate, image: AppImage, secrets: Sequence[str] = ()
+) -> Workload:
+    """The Deployment and the Service of an instance; `uid` is its owner's, `secrets` those with credentials."""
     deployment: JsonObject = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _metadata(owner, uid),
-        "spec": _deployment_spec(owner, uid, template, image),
+        "spec": _deployment_spec(owner, uid, template, image, secrets),
     }
     network: JsonObject = {
         "apiVersion": "v1",
@@ -128,7 +133,15 @@ def _metadata(owner: Owner, uid: str) -> JsonObject:
     }
 
 
-def _deployment_spec(owner: Owner, uid: str, template: InstanceTemplate, image: AppImage) -> JsonObject:
+def credentials_secrets(document: DesiredState | None) -> tuple[str, ...]:
+    """The Secrets with credentials that a desired state names."""
+    pipelines = () if document is None else document.pipelines
+    return tuple(sorted({pipeline.credentials for pipeline in pipelines if pipeline.credentials is not None}))
+
+
+def _deployment_spec(
+    owner: Owner, uid: str, template: InstanceTemplate, image: AppImage, secrets: Sequence[str]
+) -> JsonObject:
     return {
         "replicas": 1,
         "revisionHistoryLimit": 1,
@@ -140,12 +153,12 @@ def _deployment_spec(owner: Owner, uid: str, template: InstanceTemplate, image: 
                 "labels": {**labels(owner)},
                 "annotations": {OWNER_UID: uid, "kubectl.kubernetes.io/default-container": CONTAINER},
             },
-            "spec": _pod_spec(owner, template, image),
+            "spec": _pod_spec(owner, template, image, secrets),
         },
     }
 
 
-def _pod_spec(owner: Owner, template: InstanceTemplate, image: AppImage) -> JsonObject:
+def _pod_spec(owner: Owner, template: InstanceTemplate, image: AppImage, secrets: Sequence[str]) -> JsonObject:
     # The fields of a template are a pod's and a container's own: they are taken as they are.
     own: JsonObject = template.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     pull_secrets = (*image.pull_secrets, *(each.name for each in template.image_pull_secrets))
@@ -168,13 +181,25 @@ def _pod_spec(owner: Owner, template: InstanceTemplate, image: AppImage) -> Json
             {"name": "framepilot-cache", "emptyDir": {}},
             {"name": "framepilot-tmp", "emptyDir": {}},
             {"name": "framepilot-shm", "emptyDir": {"medium": "Memory"}},
+            *(_secret_volume(position, name) for position, name in enumerate(secrets)),
             *_list(own.get("volumes")),
         ],
-        "containers": [_container(own, image)],
+        "containers": [_container(own, image, secrets)],
     }
 
 
-def _container(own: JsonObject, image: AppImage) -> JsonObject:
+def _secret_volume(position: int, name: str) -> JsonObject:
+    # A Secret that comes later is mounted then; until it does, cameras refuse, and everything else runs.
+    secret: JsonObject = {"secretName": name, "defaultMode": _ONLY_OURS, "optional": True}
+    return {"name": f"framepilot-credentials-{position}", "secret": secret}
+
+
+def _secret_mount(position: int, name: str) -> JsonObject:
+    path = f"{_CREDENTIALS_FOLDER}/{name}"
+    return {"name": f"framepilot-credentials-{position}", "mountPath": path, "readOnly": True}
+
+
+def _container(own: JsonObject, image: AppImage, secrets: Sequence[str]) -> JsonObject:
     return {
         "name": CONTAINER,
         "image": image.reference,
@@ -183,6 +208,7 @@ def _container(own: JsonObject, image: AppImage) -> JsonObject:
             *("--desired", f"{_DESIRED_FOLDER}/{DESIRED_KEY}"),
             *("--cache", _CACHE_FOLDER),
             *("--listen", f"0.0.0.0:{PORT}"),
+            *(("--credentials", _CREDENTIALS_FOLDER) if secrets else ()),
         ],
         "env": [*_ENVIRONMENT, *_list(own.get("env"))],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
@@ -197,7 +223,11 @@ def _container(own: JsonObject, image: AppImage) -> JsonObject:
         "readinessProbe": _probe("/readyz", period_s=2, failures=3),
         # Why it ended then stands in the pod's status, where the operator finds it.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*_MOUNTS, *_list(own.get("volumeMounts"))],
+        "volumeMounts": [
+            *_MOUNTS,
+            *(_secret_mount(position, name) for position, name in enumerate(secrets)),
+            *_list(own.get("volumeMounts")),
+        ],
     }
 
 

@@ -17,10 +17,16 @@ from framepilot.contract.desired import (
     DesiredStream,
     ModelRef,
     Pipeline,
+    Rotation,
+    SinkTls,
+    SpoolSpace,
     Where,
 )
 from framepilot.contract.observed import ObservedModule, ObservedState
-from framepilot.resources.service import InferenceService, ModelVersion, Module, Sink, Stream
+from framepilot.resources.quantities import amount
+from framepilot.resources.service import InferenceService, ModelVersion, Module
+from framepilot.resources.sink import Sink
+from framepilot.resources.stream import Stream, Transport
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 
@@ -54,6 +60,7 @@ def desired_pipeline(
         service=service.key,
         uid=uid,
         objective_ms=plan.objective_ms,
+        credentials=service.spec.credentials_secret_name,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(
             _module(service, module, planned[module.name], told.get(module.name), serving.get(module.name))
@@ -160,8 +167,24 @@ def _stream(stream: Stream) -> DesiredStream:
         delivery=stream.effective_delivery,
         loop=stream.loop,
         realtime=stream.effective_realtime,
+        priority=stream.priority,
+        transport=(stream.transport or Transport.TCP).value,
+        timeout_ms=stream.timeout_ms,
     )
 
 
 def _sink(sink: Sink) -> DesiredSink:
-    return DesiredSink(name=sink.name, type=sink.type.value, path=None if sink.path is None else Path(sink.path))
+    return DesiredSink(
+        name=sink.name,
+        type=sink.type.value,
+        path=_path(sink.path),
+        url=sink.url,
+        rotate=sink.rotate and Rotation(size_bytes=int(amount(sink.rotate.size)), keep=sink.rotate.keep),
+        spool=sink.spool and SpoolSpace(size_bytes=int(amount(sink.spool.size)), path=_path(sink.spool.path)),
+        tls=sink.tls
+        and SinkTls(ca=_path(sink.tls.ca), certificate=_path(sink.tls.certificate), key=_path(sink.tls.key)),
+    )
+
+
+def _path(path: str | None) -> Path | None:
+    return None if path is None else Path(path)

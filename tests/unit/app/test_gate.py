@@ -1,0 +1,115 @@
+"""The gate: frames of newest streams wait their turn, and the end of one lets the next one in."""
+
+from __future__ import annotations
+
+from framepilot_app.frames import Delivered, Dropped, DropReason
+from framepilot_app.modules.gate import Gate
+from framepilot_app.modules.journey import Journey
+from support.fake_engine import frame, graph, journey, module
+
+GRAPH = graph(module())
+
+
+class Entry:
+    """Takes note of what the gate does with frames."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.gate = Gate(lambda: 0.0, clock=lambda: self.now)
+        self.started: list[Journey] = []
+        self.refused: list[tuple[str, DropReason]] = []
+
+    def let_in(self, of: Journey) -> None:
+        self.started.append(of)
+
+    def refuse(self, of: Journey, reason: DropReason) -> None:
+        self.refused.append((of.frame.id.stream, reason))
+
+    def come(self, stream: str, room: int = 1, **fields) -> None:
+        self.gate.wait(journey(frame(stream=stream, **fields), GRAPH), self, lambda: room)
+
+    def end(self, index: int = -1) -> None:
+        of = self.started[index]
+        self.gate.ended(of, Delivered(of.frame, (), 1.0))
+
+    def streams(self) -> list[str]:
+        return [of.frame.id.stream for of in self.started]
+
+
+def test_the_end_of_a_frame_lets_in_the_stream_that_was_given_least():
+    entry = Entry()
+    entry.come("a")
+    for stream in ("a", "b", "c"):
+        entry.come(stream)
+    for _ in range(3):
+        entry.end()
+    assert entry.streams() == ["a", "b", "c", "a"]
+    assert entry.refused == []
+
+
+def test_a_newer_frame_takes_the_place_of_the_one_that_waits_and_its_turn():
+    entry = Entry()
+    entry.come("a")
+    entry.come("b", sequence=1)
+    entry.come("c")
+    entry.come("b", sequence=2)
+    entry.end()
+    entry.end()
+    assert entry.refused == [("b", DropReason.SUPERSEDED)]
+    assert entry.streams() == ["a", "b", "c"]
+    assert entry.started[1].frame.id.sequence == 2
+
+
+def test_a_frame_that_waited_too_long_is_refused_at_the_next_look():
+    entry = Entry()
+    entry.come("a", room=2, deadline=100.0)
+    entry.come("a", room=2, deadline=100.0)
+    entry.come("b", room=2, deadline=1.0)
+    entry.now = 2.0
+    entry.end()
+    assert entry.refused == [("b", DropReason.OVERLOAD)]
+
+
+def test_a_higher_priority_does_not_wait_for_the_room_that_lower_ones_take():
+    entry = Entry()
+    entry.come("low", priority=10)
+    entry.come("low", priority=10)
+    entry.come("high", priority=90)
+    assert entry.streams() == ["low", "high"]
+
+
+def test_lossless_work_counts_for_what_a_newest_frame_has_to_expect():
+    entry = Entry()
+    entry.come("a", room=9)
+    lossless = journey(frame(stream="file"), GRAPH)
+    entry.gate.started(lossless)
+    entry.come("b", room=9, deadline=0.0025)
+    assert entry.streams() == ["a"]
+    entry.gate.ended(lossless, Delivered(lossless.frame, (), 1.0))
+    assert entry.streams() == ["a", "b"]
+
+
+def fits_behind_thirty(entry: Entry) -> bool:
+    """Whether a frame that has 55 ms is let in behind 30 of 1 ms each: with the first margin, not with much more."""
+    for number in range(30):
+        entry.come(f"a{number}", room=60, deadline=entry.now + 1e6)
+    entry.come("b", room=60, deadline=entry.now + 0.055)
+    return entry.streams()[-1] == "b"
+
+
+def test_a_frame_that_ends_late_makes_the_gate_more_careful():
+    assert fits_behind_thirty(Entry())
+    entry = Entry()
+    entry.come("a", deadline=0.2)
+    entry.now = 0.1
+    of = entry.started[-1]
+    entry.gate.ended(of, Dropped(of.frame, DropReason.LATE))
+    assert not fits_behind_thirty(entry)
+
+
+def test_of_frames_that_had_no_chance_from_the_start_nothing_is_learned():
+    entry = Entry()
+    entry.come("a", deadline=entry.now)
+    of = entry.started[-1]
+    entry.gate.ended(of, Dropped(of.frame, DropReason.LATE))
+    assert fits_behind_thirty(entry)
