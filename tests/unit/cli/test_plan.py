@@ -46,6 +46,14 @@ def test_an_infeasible_workload_is_a_plan_that_says_so(file):
     plan = json.loads(answer.stdout)
     assert plan["feasible"] is False
     assert plan["nearest_feasible"]["objective_ms"] > 0.001
+    assert plan["nearest_feasible"]["devices"] > 0
+
+
+def test_a_table_of_what_is_infeasible_says_what_would_do(file):
+    assert "would do: an objective of" in run(file(workload(1) | {"objective_ms": 0.001})).stdout
+    slow = {"device": "t4", "price": 1.0, "batch": 1, "latency_ms": 1000.0}
+    crowded = {"objective_ms": 1e4, "modules": [{"name": "a", "rate": 4e6, "configurations": [slow]}]}
+    assert "would do: 0.025 of the rates" in run(file(crowded)).stdout
 
 
 def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_place(file, tmp_path):

@@ -136,6 +136,17 @@ def test_a_verified_plan_holds_in_simulation_and_costs_no_less_than_the_optimum(
         assert "refutes" in verdict.plan.reason
 
 
+def test_a_module_whose_requests_come_together_gets_what_the_bunch_needs_and_no_other_module_does():
+    workload = read_workload(seeded(50, "diamond"))
+    verdict = verified(workload, lambda each: plan_workload(each, "fractional", lambda: 0.0), Load())
+    assert verdict.plan.feasible
+    assert verdict.outcome is not None
+    assert verdict.outcome.holds
+    assert set(verdict.margins) == {"m4", "m5"}
+    assert "m5 +" in (verdict.plan.reason or "")
+    assert verdict.repairs > 0
+
+
 def test_a_plan_that_nothing_repairs_is_refused_with_the_reason():
     workload = Workload(170, (module("a", 100.0),))
     load = Load(service_times=measured([3.0]))

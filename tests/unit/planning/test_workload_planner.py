@@ -76,12 +76,20 @@ def test_an_objective_that_nothing_holds_is_refused_with_what_would_do() -> None
     assert eased.cost is not None
 
 
-def test_a_plan_of_more_instances_than_anyone_has_is_refused_at_once() -> None:
-    slow = {"device": "t4", "price": 1.0, "batch": 1, "latency_ms": 1e6}
-    module = {"name": "a", "rate": 1e9, "configurations": [slow]}
-    plan = planned({"objective_ms": 1e9, "modules": [module]})
+def test_rates_of_more_instances_than_anyone_has_are_refused_with_the_share_that_would_do() -> None:
+    slow = {"device": "t4", "price": 1.0, "batch": 1, "latency_ms": 1000.0}
+
+    def document(rate: float) -> dict[str, Any]:
+        return {"objective_ms": 1e9, "modules": [{"name": "a", "rate": rate, "configurations": [slow]}]}
+
+    plan = planned(document(4e6))
     assert not plan.feasible
     assert "instances" in str(plan.reason)
+    assert plan.nearest_feasible is not None
+    assert plan.nearest_feasible.devices == 4_000_000
+    assert plan.nearest_feasible.rate_factor == pytest.approx(1 / 40)
+    assert planned(document(4e6 * plan.nearest_feasible.rate_factor)).feasible
+    assert not planned(document(4e6 * plan.nearest_feasible.rate_factor * 1.001)).feasible
 
 
 def test_small_modules_on_one_device_class_share_an_instance() -> None:

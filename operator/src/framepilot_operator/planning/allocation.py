@@ -67,10 +67,10 @@ class NearestFeasible:
     Attributes:
         objective_ms: the shortest objective that can be held.
         rate_factor: the largest share of all rates that can be planned.
-        devices: how many devices the cheapest plan takes.
+        devices: how many there have to be: for that objective in its cheapest plan, else for the rates at least.
     """
 
-    objective_ms: float
+    objective_ms: float | None = None
     rate_factor: float | None = None
     devices: int | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from framepilot_operator.planning.allocation import WorkloadPlan
+from framepilot_operator.planning.allocation import NearestFeasible, WorkloadPlan
 from framepilot_operator.planning.simulation.outcome import Outcome
 
 
@@ -13,7 +13,7 @@ def plan_table(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = 
     if not plan.feasible or plan.cost is None or plan.latency_ms is None:
         lines = [f"infeasible: {plan.reason}"]
         if plan.nearest_feasible is not None:
-            lines.append(f"would do: an objective of {plan.nearest_feasible.objective_ms:g} ms")
+            lines.append(f"would do: {_nearest(plan.nearest_feasible)}")
         return "\n".join(lines)
     rows = [("MODULE", "DEVICE", "BATCH", "INSTANCES", "RATE/S", "LATENCY MS")]
     for module in plan.modules:
@@ -45,3 +45,10 @@ def plan_table(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = 
     if plan.reason is not None:
         lines.append(plan.reason)
     return "\n".join(lines)
+
+
+def _nearest(nearest: NearestFeasible) -> str:
+    devices = "" if nearest.devices is None else f", on {nearest.devices} device{'s' * (nearest.devices != 1)}"
+    if nearest.objective_ms is not None:
+        return f"an objective of {nearest.objective_ms:g} ms{devices}"
+    return f"{nearest.rate_factor or 0:.3g} of the rates; all of them take at least {nearest.devices} devices"

@@ -6,6 +6,7 @@ the longest way of these keeps the objective, whatever the rates.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -56,8 +57,12 @@ def infeasible(workload: Workload, cost_model: CostModel, clock: Clock) -> Workl
         return _too_short(workload, cost_model, least_ms, clock)
     fewest = sum(module.rate / max(each.throughput for each in module.configurations) for module in workload.modules)
     if fewest > MOST_INSTANCES:
-        reason = f"it takes at least {fewest:.0f} instances; at most {MOST_INSTANCES} are planned"
-        nearest = NearestFeasible(least_ms, MOST_INSTANCES / fewest / 2)
+        share = MOST_INSTANCES / fewest * (1 - CLOSE)
+        reason = (
+            f"it takes at least {fewest:.0f} instances, whatever the objective, and at most {MOST_INSTANCES} are "
+            f"planned; that would do for {share:.3g} of the rates"
+        )
+        nearest = NearestFeasible(None, share, math.ceil(fewest))
         return WorkloadPlan(False, cost_model, nearest_feasible=nearest, reason=reason)
     return None
 

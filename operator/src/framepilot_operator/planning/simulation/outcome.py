@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+ATTAINED: Final = 0.99
+"""So many requests have to be in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Outcome:
     @property
     def holds(self) -> bool:
         """Whether 99 of 100 requests made the objective."""
-        return self.complete and self.end_to_end.attainment >= 0.99
+        return self.complete and self.end_to_end.attainment >= ATTAINED
 
 
 def latencies(seconds: Sequence[float], predicted_ms: float, limit_ms: float) -> Latencies:
