@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from framepilot.resources.meta import ConditionStatus
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
 from framepilot_operator.cluster import kube_api
@@ -32,6 +33,15 @@ def in_force(size: int) -> Callable[[Snapshot], bool]:
         return observed.modules[0].serving is not None and observed.modules[0].batch.size == size
 
     return settled
+
+
+def up_to_date(snapshot: Snapshot) -> bool:
+    """Whether it is told that nothing is on its way any more."""
+    (service,) = snapshot.services
+    return any(
+        condition.type == "Reconciling" and condition.status is ConditionStatus.FALSE
+        for condition in service.resource.status.conditions
+    )
 
 
 async def test_a_change_reaches_the_running_process_and_a_lost_nudge_is_repeated(
@@ -62,7 +72,7 @@ async def test_a_running_service_costs_no_request_but_its_status(
 ) -> None:
     site.declare("lobby", batching={"mode": "Fixed", "size": 4})
     operator = operators(image=images[INFERENCE_APP])
-    await operator.settle("the model to serve", in_force(4))
+    await operator.settle("the model to serve", lambda snapshot: in_force(4)(snapshot) and up_to_date(snapshot))
     assert (await operator.settled()).changed is False
     before = operator.counted()
     for _ in range(20):
