@@ -97,7 +97,7 @@ bench-plans: setup ## Compare plans with other planners' and simulate them, and 
 	$(BIN)/python -m benchmarks.plans $(ARGS)
 
 .PHONY: bench-streams
-bench-streams: setup samples ## Overload, 1 to 50 cameras and a soak: write docs/overload.md (ARGS="--soak-frames 270000")
+bench-streams: setup samples servers ## Overload, 1 to 50 cameras, faults and a soak: write docs/overload.md (ARGS="--soak-frames 270000")
 	$(BIN)/python -m benchmarks.streams $(ARGS)
 
 .PHONY: crds

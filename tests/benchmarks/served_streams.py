@@ -97,10 +97,12 @@ class Results:
 class ServedStreams:
     """One app; what it shall serve is changed by `want`."""
 
-    def __init__(self, folder: Path, batch: int = 16) -> None:
+    def __init__(self, folder: Path, batch: int = 16, sinks: Sequence[DesiredSink] = ()) -> None:
+        """`sinks` get the results, too, beside the file that is read here."""
         self.app = AppProcess(folder / "app")
         self.out = folder / "events.jsonl"
         self._batch = batch
+        self._sinks = (DesiredSink(name="events", type="file", path=self.out, drops=True), *sinks)
 
     def want(self, streams: Sequence[DesiredStream]) -> None:
         """Serve these, and wait until it does."""
@@ -117,7 +119,7 @@ class ServedStreams:
                 objective_ms=OBJECTIVE_MS,
                 streams=tuple(streams),
                 modules=(module,),
-                sinks=(DesiredSink(name="events", type="file", path=self.out, drops=True),),
+                sinks=self._sinks,
             )
         )
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.streams` (with tests/ in PYTHONPATH): overload, many cameras, and a soak.
+"""`python -m benchmarks.streams` (with tests/ in PYTHONPATH): overload, many cameras, faults, and a soak.
 
 Writes the figures at the end of docs/overload.md, and ends with one line of JSON.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from benchmarks import many_streams, overload, soak
+from benchmarks import faults, many_streams, overload, soak
 from benchmarks.machine import processor
 from framepilot_app.app import cores
 
@@ -35,7 +35,12 @@ def main() -> int:
         help=f"frames of the soak; an hour of three cameras has {soak.HOUR_FRAMES}",
     )
     given = parser.parse_args()
-    results = [overload.run(given.seconds), many_streams.run(given.seconds, given.counts), soak.run(given.soak_frames)]
+    results = [
+        overload.run(given.seconds),
+        many_streams.run(given.seconds, given.counts),
+        faults.run(given.seconds),
+        soak.run(given.soak_frames),
+    ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}"
     machine = f"Machine: {processor()}, {cores()} cores; {versions}; {datetime.now(UTC):%Y-%m-%d}."
     text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
