@@ -16,10 +16,10 @@ to be in time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.arcs import Limit, Shape, arcs, latency_ms
 from framepilot_operator.planning.hull import Hull, hull
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
@@ -27,17 +27,6 @@ from framepilot_operator.planning.workload import WorkloadModule
 SEEDS: Final = 12
 MOST_VISITS: Final = 2_000
 """Beginnings that one search looks at, before what was found must do."""
-
-
-class Shape(NamedTuple):
-    """A plan up to its total load: saturated instances of configurations (by rank), and the rank of the last one."""
-
-    saturated: tuple[tuple[int, int], ...]
-    last: int
-
-
-Limit = tuple[float, float, float]
-"""A saturated instance: duration, duration x throughput, loads before it. Its latency is d + dt / (T - P)."""
 
 
 class ModuleSearch:
@@ -55,10 +44,10 @@ class ModuleSearch:
         self.complete = True
         """Whether the last search looked at all there is."""
         self.floor = math.inf
+        self.longest_ms = longest_ms * (1 + CLOSE)
         self._whole = cost_model == "whole"
         self._rate = module.rate
-        self._longest_ms = longest_ms * (1 + CLOSE)
-        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self._longest_ms]
+        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self.longest_ms]
         self._ranks = [rank for rank, _ in usable]
         self._durations = [each.latency_ms for _, each in usable]
         self._throughputs = [each.throughput for _, each in usable]
@@ -145,7 +134,7 @@ class ModuleSearch:
                 # With fewer of them more runs on dearer ones.
                 return
             soonest = max(quickest, floor)
-            in_time = soonest <= self._longest_ms
+            in_time = soonest <= self.longest_ms
             promise = self._promise(index + 1, begun, left, at_most - total, soonest) if in_time else None
             if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
@@ -160,7 +149,7 @@ class ModuleSearch:
         With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
         used by then runs all that is left at best. None: not even that would be cheap enough.
         """
-        known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
+        known, end = self._known.cost, self.longest_ms * (1 + CLOSE)
         promise: bool | None = None
         for at in range(index, len(self._ranks)):
             start = self._durations[at] * (1 + self._throughputs[at] / room)
@@ -201,7 +190,7 @@ class ModuleSearch:
         if not self._durations:
             return
         shortest = self._fastest[0]
-        ratio = (self._longest_ms / shortest) ** (1 / SEEDS)
+        ratio = (self.longest_ms / shortest) ** (1 / SEEDS)
         for step in range(SEEDS, -1, -1):
             self._greedy(shortest * ratio**step * (1 + CLOSE))
 
@@ -240,14 +229,14 @@ class ModuleSearch:
         most = total + throughput
         low = max(2 * duration, quickest)
         cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
-        if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
+        if most < self._rate * (1 - CLOSE) or low > self.longest_ms or cheapest + self._slope * low > self._limit:
             return
         every = (*limits, (duration, duration * throughput, total))
-        low = _latency(every, most)
-        if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
+        low = latency_ms(every, most)
+        if low > self.longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
-        high = _latency(every, least) if least > total else math.inf
+        high = latency_ms(every, least) if least > total else math.inf
         if (kinds, index) in self._ended:
             return
         self._ended.add((kinds, index))
@@ -257,10 +246,11 @@ class ModuleSearch:
             # Dummies cost nothing where the last instance is paid for in full.
             self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
             return
-        if high <= self._longest_ms:
+        if high <= self.longest_ms:
             self._known.add(high, begun + unit * (least - total))
         if least < most and high > low:
-            self._arcs(every, begun - unit * total, unit, low, min(high, self._longest_ms), shape)
+            for piece in arcs(every, begun - unit * total, unit, low, min(high, self.longest_ms), shape):
+                self._add(piece)
         else:
             self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
 
@@ -268,47 +258,3 @@ class ModuleSearch:
         self.pieces.append(piece)
         if self._pricing:
             self._limit = min(self._limit, piece.reduced(self._slope))
-
-    def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
-        """Splits an arc where another instance becomes the slowest."""
-        slowest = _slowest(every, low)
-        while True:
-            duration, product, before = slowest
-            end, following = _overtaken(every, slowest, low, high)
-            self._add(Piece(low, end, base + unit * before, unit * product, duration, shape))
-            if following is None:
-                return
-            low, slowest = end, following
-
-
-def _latency(limits: Sequence[Limit], total: float) -> float:
-    return max([d + dt / (total - before) for d, dt, before in limits])
-
-
-def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
-    """The instance that asks for the largest total load, if all must keep the budget."""
-    return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))
-
-
-def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> tuple[float, Limit | None]:
-    """Up to where an instance is the slowest, at most `high`, and which one is after it.
-
-    Two ask for the same load where before + product / (budget - duration) is the same: a quadratic equation.
-    """
-    duration, product, before = slowest
-    soonest, end, following = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE), None
-    for other in every:
-        if other is slowest:
-            continue
-        d, dt, p = other
-        square = before - p
-        linear = product - dt - square * (duration + d)
-        constant = square * duration * d - product * d + dt * duration
-        under = linear * linear - 4 * square * constant
-        if under <= 0:
-            continue
-        half = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
-        for at in (half / square if square else math.inf, constant / half if half else math.inf):
-            if soonest < at < end:
-                end, following = at, other
-    return (high if following is None else end), following
