@@ -48,6 +48,7 @@ class Search:
         most_visits: int = MOST_VISITS,
     ) -> None:
         self.workload = workload
+        self.cost_model: CostModel = cost_model
         self.out_of_time = out_of_time
         self.objective_ms = workload.objective_ms
         numbers = {module.name: index for index, module in enumerate(workload.modules)}
@@ -61,12 +62,16 @@ class Search:
         ]
         self.program = program(self.inputs)
         self.bound = 0.0
+        self.least: list[float] = []
+        """What each module's cost + worth x budget is at least."""
         self.best: Split | None = None
+        self.worth = Worth((), 0.0)
+        """What a millisecond is worth at each module: of the best bound that multipliers gave."""
         self.complete = False
 
     def solve(self) -> None:
-        """Finds `best`, `bound` and whether the search was `complete`."""
-        worth = self._bounded()
+        """Finds `best`, `bound`, `worth` and whether the search was `complete`."""
+        worth = self.worth = self._bounded()
         if self._proved():
             return
         known = [
