@@ -11,7 +11,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
 from framepilot_operator.planning.fewest_moves import FewestMoves
-from framepilot_operator.planning.moves import Running, moved
+from framepilot_operator.planning.moves import Running, by_rank, moved
 from framepilot_operator.planning.pieces import PROVED
 from framepilot_operator.planning.workload import Workload
 from framepilot_operator.planning.workload_planner import TIME_S, solved
@@ -32,18 +32,23 @@ def replan(
     limit = cheapest.cost * (1 + hysteresis)
     fewest = FewestMoves(search, cheapest, running, limit, lambda: clock() > deadline)
     fewest.run()
-    reason = _reason(fewest.plan, cheapest, running, hysteresis)
+    reason = _reason(workload, fewest.plan, cheapest, running, hysteresis)
     known = cheapest.reason
     return replace(fewest.plan, reason=reason if known is None else f"{known}; {reason}")
 
 
-def _reason(plan: WorkloadPlan, cheapest: WorkloadPlan, running: Running, hysteresis: float) -> str:
-    moves, anew = moved(running, plan), moved(running, cheapest)
+def _reason(workload: Workload, plan: WorkloadPlan, cheapest: WorkloadPlan, running: Running, hysteresis: float) -> str:
+    lost = running.total() - sum(sum(by_rank(running, module).values()) for module in workload.modules)
+    said = [f"{lost} of the instances that ran have no configuration any more"] if lost else []
     above = (plan.cost or 0.0) / (cheapest.cost or 1.0) - 1
-    what = f"starts {moves.started} and stops {moves.stopped} instances" if any(moves) else "what runs is kept"
+    if not any(moved(running, plan)):
+        said.append("no change")
     if above <= PROVED:
-        return f"{what}: it is the cheapest plan"
-    return (
-        f"{what}: it costs {above:.2%} more than the cheapest plan, which starts {anew.started} and stops "
-        f"{anew.stopped}; up to {hysteresis:.0%} more is good enough"
-    )
+        said.append("it is the cheapest plan")
+    else:
+        anew = moved(running, cheapest)
+        said.append(
+            f"it costs {above:.2%} more than the cheapest plan, which would start {anew.started} and stop "
+            f"{anew.stopped} instances; up to {hysteresis:.0%} more is accepted to move fewer"
+        )
+    return "; ".join(said)

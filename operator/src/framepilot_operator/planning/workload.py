@@ -6,8 +6,8 @@ configurations of a module are ranked by throughput per price. How equal ones ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 EQUAL: Final = 1e-9
@@ -55,6 +55,15 @@ class Workload:
     objective_ms: float
     modules: tuple[WorkloadModule, ...]
     memory_mb: dict[str, float] = field(default_factory=dict)
+
+
+def without(workload: Workload, devices: Collection[str]) -> Workload:
+    """A workload that has no configuration on these device classes; a module may then have none at all."""
+    modules = tuple(
+        replace(module, configurations=tuple(each for each in module.configurations if each.device not in devices))
+        for module in workload.modules
+    )
+    return replace(workload, modules=modules)
 
 
 def ranked(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:
