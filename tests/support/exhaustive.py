@@ -13,7 +13,7 @@ def module_cost(module: WorkloadModule, budget_ms: float) -> float:
     configurations = module.configurations
     most = module.rate + max(each.throughput for each in configurations)
     costs = [
-        _cost(module, counts, last, budget_ms)
+        counts_cost(module, counts, last, budget_ms)
         for counts in _counts([each.throughput for each in configurations], most)
         for last in range(len(configurations))
         if not any(counts[last + 1 :])
@@ -30,7 +30,7 @@ def _counts(throughputs: Sequence[float], most: float) -> Iterator[tuple[int, ..
             yield (count, *rest)
 
 
-def _cost(module: WorkloadModule, counts: Sequence[int], last: int, budget_ms: float) -> float:
+def counts_cost(module: WorkloadModule, counts: Sequence[int], last: int, budget_ms: float) -> float:
     """With the least total load that keeps the budget at every instance."""
     total, before, paid = module.rate, 0.0, 0.0
     for configuration, count in zip(module.configurations, counts, strict=True):

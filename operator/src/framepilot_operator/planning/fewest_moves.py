@@ -57,6 +57,8 @@ class FewestMoves:
         near, far = self._search.best, None
         if near is None:
             return
+        # The same instances with their tenants where they are.
+        self._accept(near)
         # What runs, if it holds at all: no plan costs more than one move.
         price = sum(max(piece.cost(piece.low) for piece in each) for each in self._pieces)
         for _ in range(MOST_PRICES):
