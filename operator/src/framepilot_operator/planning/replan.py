@@ -18,7 +18,10 @@ from framepilot_operator.planning.workload_planner import TIME_S, solved
 from framepilot_operator.planning.workload_search import Clock
 
 HYSTERESIS: Final = 0.05
-"""What runs is kept while it costs at most this share more than the cheapest plan."""
+"""What runs is kept while it costs at most this share more than the cheapest plan.
+
+docs/plans.md compares: with less, rates that drift move several times as many instances; more is dearer for little.
+"""
 
 
 def replan(
