@@ -91,7 +91,7 @@ class Found:
         return float(np.quantile(self.fault_ms, 0.99) / np.quantile(self.calm_ms, 0.99))
 
 
-def run(seconds: float, rounds: int = 3) -> Result:
+def run(seconds: float, rounds: int = 2) -> Result:
     """`seconds` of each fault and of the calm before it, `rounds` times."""
     found: dict[tuple[str, str], Found] = {}
     with TemporaryDirectory(prefix="framepilot-bench-") as folder, _served(Path(folder)) as (served, parties):
