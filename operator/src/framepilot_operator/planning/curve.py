@@ -2,10 +2,11 @@
 
 The idea: name a plan by how many saturated instances of each configuration it has and by the configuration of its last
 instance. What is left to choose is its total load T, and everything else follows from it: an instance with the loads P
-before it collects at T - P, so its latency d + d t / (T - P) falls with T, while the cost rises with T along the unit
-price of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a
-saturated last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right
-of each.
+before it collects at T - P, so its latency (`limits.py`) falls with T, while the cost rises with T along the unit price
+of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a saturated
+last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right of each.
+Where the slowest instance waits for no arrivals, dummies make nothing faster, and the arc begins further right, or is
+a point.
 
 The search goes through the configurations in rank order, most instances first. A beginning is left as soon as what is
 known already is as fast as it could get (T < R + t of its first instance: with more dummies the first could go), and
@@ -21,6 +22,7 @@ from typing import Final, NamedTuple
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.hull import Hull, hull
+from framepilot_operator.planning.limits import Limit, latency, overtaken, slowest
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
@@ -34,10 +36,6 @@ class Shape(NamedTuple):
 
     saturated: tuple[tuple[int, int], ...]
     last: int
-
-
-Limit = tuple[float, float, float]
-"""A saturated instance: duration, duration x throughput, loads before it. Its latency is d + dt / (T - P)."""
 
 
 class ModuleSearch:
@@ -62,11 +60,13 @@ class ModuleSearch:
         self._ranks = [rank for rank, _ in usable]
         self._durations = [each.latency_ms for _, each in usable]
         self._throughputs = [each.throughput for _, each in usable]
+        self._products = [1000.0 * each.awaited for _, each in usable]
+        self._least = [each.least_latency_ms for _, each in usable]
         self._prices = [each.price for _, each in usable]
         self._units = [each.price / each.throughput for _, each in usable]
         self._fastest = [math.inf] * (len(usable) + 1)
         for index in reversed(range(len(usable))):
-            self._fastest[index] = min(self._fastest[index + 1], 2 * self._durations[index])
+            self._fastest[index] = min(self._fastest[index + 1], self._least[index])
         self._known = Staircase()
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
         self._visits = 0
@@ -119,10 +119,10 @@ class ModuleSearch:
         # Instances of the first configuration may just exceed the rate; later ones must leave the load below `most`.
         room = self._rate if first else most - load - throughput
         count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
-        duration, product = self._durations[index], self._durations[index] * throughput
+        duration, product = self._durations[index], self._products[index]
         floor = self._fastest[index + 1]
         dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
-        soon = max([d + dt / (most - before) for d, dt, before in limits], default=0.0)
+        soon = latency(limits, most) if limits else 0.0
         allowed = self._limit - self._slope * max(soon, floor)
         rate = self._rate * (1 - CLOSE)
         while count >= 0:
@@ -157,13 +157,13 @@ class ModuleSearch:
     def _promise(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool | None:
         """Whether to go on with configurations from `index` can be cheaper somewhere than all that is known.
 
-        With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
+        With at most `room` more load none of them is faster than d + c / room, so the cheapest of those that may be
         used by then runs all that is left at best. None: not even that would be cheap enough.
         """
         known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
         promise: bool | None = None
         for at in range(index, len(self._ranks)):
-            start = self._durations[at] * (1 + self._throughputs[at] / room)
+            start = self._durations[at] + self._products[at] / room
             if start < end:
                 start = max(start, soonest)
                 bound = begun + self._units[at] * left
@@ -181,18 +181,14 @@ class ModuleSearch:
         """
         slope, limit, unit = self._slope, self._limit - begun, self._units[index]
         for at in range(index, len(self._ranks)):
-            duration, dearer = self._durations[at], max(self._units[at] - unit, 0.0)
-            product = duration * self._throughputs[at]
-            least = max(start, 2 * duration, duration + product / room)
+            duration, product = self._durations[at], self._products[at]
+            least = max(start, self._least[at], duration + product / room)
             if least >= end:
                 continue
-            best = duration + math.sqrt(dearer * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if unit * left + dearer * product / (budget - duration) + slope * budget > limit:
+            dearer = max(self._units[at] - unit, 0.0) * product
+            if unit * left + _reduced(duration, dearer, slope, least, end) > limit:
                 continue
-            best = duration + math.sqrt(self._units[at] * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if self._units[at] * product / (budget - duration) + slope * budget <= limit:
+            if _reduced(duration, self._units[at] * product, slope, least, end) <= limit:
                 return True
         return False
 
@@ -213,7 +209,7 @@ class ModuleSearch:
             if duration >= budget:
                 continue
             throughput = self._throughputs[at]
-            product = duration * throughput
+            product = self._products[at]
             left, needed = self._rate - load, product / (budget - duration)
             count = math.floor((left - max(needed - throughput, 0.0)) / throughput * (1 + CLOSE))
             if count > 0:
@@ -238,16 +234,16 @@ class ModuleSearch:
         """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
-        low = max(2 * duration, quickest)
+        low = max(self._least[index], quickest)
         cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
         if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
             return
-        every = (*limits, (duration, duration * throughput, total))
-        low = _latency(every, most)
+        every = (*limits, (duration, self._products[index], total))
+        low = latency(every, most)
         if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
-        high = _latency(every, least) if least > total else math.inf
+        high = latency(every, least) if least > total or not self._products[index] else math.inf
         if (kinds, index) in self._ended:
             return
         self._ended.add((kinds, index))
@@ -262,7 +258,7 @@ class ModuleSearch:
         if least < most and high > low:
             self._arcs(every, begun - unit * total, unit, low, min(high, self._longest_ms), shape)
         else:
-            self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
+            self._add(Piece(low, low, begun + unit * (least - total), 0.0, 0.0, shape))
 
     def _add(self, piece: Piece) -> None:
         self.pieces.append(piece)
@@ -270,45 +266,22 @@ class ModuleSearch:
             self._limit = min(self._limit, piece.reduced(self._slope))
 
     def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
-        """Splits an arc where another instance becomes the slowest."""
-        slowest = _slowest(every, low)
+        """Splits an arc where another instance becomes the slowest; one that waits for nothing asks for no load."""
+        waiting = [limit for limit in every if limit[1]]
+        first = slowest(waiting, low)
         while True:
-            duration, product, before = slowest
-            end, following = _overtaken(every, slowest, low, high)
+            duration, product, before = first
+            end, following = overtaken(waiting, first, low, high)
             self._add(Piece(low, end, base + unit * before, unit * product, duration, shape))
             if following is None:
                 return
-            low, slowest = end, following
+            low, first = end, following
 
 
-def _latency(limits: Sequence[Limit], total: float) -> float:
-    return max([d + dt / (total - before) for d, dt, before in limits])
-
-
-def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
-    """The instance that asks for the largest total load, if all must keep the budget."""
-    return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))
-
-
-def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> tuple[float, Limit | None]:
-    """Up to where an instance is the slowest, at most `high`, and which one is after it.
-
-    Two ask for the same load where before + product / (budget - duration) is the same: a quadratic equation.
-    """
-    duration, product, before = slowest
-    soonest, end, following = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE), None
-    for other in every:
-        if other is slowest:
-            continue
-        d, dt, p = other
-        square = before - p
-        linear = product - dt - square * (duration + d)
-        constant = square * duration * d - product * d + dt * duration
-        under = linear * linear - 4 * square * constant
-        if under <= 0:
-            continue
-        half = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
-        for at in (half / square if square else math.inf, constant / half if half else math.inf):
-            if soonest < at < end:
-                end, following = at, other
-    return (high if following is None else end), following
+def _reduced(pole: float, rise: float, slope: float, low: float, high: float) -> float:
+    """The least of rise / (budget - pole) + slope x budget between two budgets."""
+    if not rise:
+        return slope * low
+    best = pole + math.sqrt(rise / slope) if slope > 0 else high
+    budget = min(max(best, low), high)
+    return rise / (budget - pole) + slope * budget
