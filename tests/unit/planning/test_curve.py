@@ -90,3 +90,11 @@ def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> No
     assert piece.low == pytest.approx(40.0)
     assert piece.cost(40.0) == pytest.approx(1.0)
     assert piece.cost(100.0) == pytest.approx(1000.0 * 8 / 80.0 / 400.0)
+
+
+@pytest.mark.parametrize("looseness", [1.0, 1.05, 1.1, 1.2, 2.0])
+def test_a_plan_without_the_best_configuration_is_found_where_only_that_is_fast_enough(looseness: float) -> None:
+    # One instance of the best would leave the other too few requests to be fast; without it that one is fast on dummies.
+    configurations = ranked([Configuration("t4", 1.0, 12, 120.0), Configuration("a100", 10.0, 50, 100.0)])
+    cost, cheapest = found(WorkloadModule("m", (), 150.0, configurations), looseness)
+    assert cost == pytest.approx(cheapest, rel=1e-9)

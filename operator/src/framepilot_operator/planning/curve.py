@@ -125,6 +125,7 @@ class ModuleSearch:
         soon = latency(limits, most) if limits else 0.0
         allowed = self._limit - self._slope * max(soon, floor)
         rate = self._rate * (1 - CLOSE)
+        widest = self._rate + max(self._throughputs[index + 1 :], default=0.0) if first else most - load
         while count >= 0:
             if self._visits >= self._most_visits:
                 least = cost + self._units[index] * max(self._rate - load, 0.0)
@@ -150,8 +151,9 @@ class ModuleSearch:
             if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
             elif promise is None and quickest <= floor and left > 0:
-                # Fewer of them are no faster, leave more to the next, and cannot end here.
-                return
+                # Fewer of them leave more to the next, and cannot end here; but they leave more room to be fast.
+                if not in_time or self._promise(index + 1, begun, left, widest, soonest) is None:
+                    return
             count -= 1
 
     def _promise(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool | None:
