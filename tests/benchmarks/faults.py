@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -140,9 +140,7 @@ def _served(folder: Path) -> Iterator[tuple[ServedStreams, list[Party]]]:
         receiver.start()
         for server in (rtsp, web, broker, receiver):
             stack.callback(server.kill)
-        relays = [Relay(server.port) for server in (rtsp, web, broker, receiver)]
-        for relay in relays:
-            stack.callback(relay.close)
+        relays = [stack.enter_context(closing(Relay(server.port))) for server in (rtsp, web, broker, receiver)]
         ports = [relay.port for relay in relays]
         cameras = {"rtsp": f"rtsp://127.0.0.1:{ports[0]}/main", "web": f"http://127.0.0.1:{ports[1]}/motion"}
         sinks = {"mqtt": f"mqtt://127.0.0.1:{ports[2]}/bench", "webhook": f"http://127.0.0.1:{ports[3]}/events"}

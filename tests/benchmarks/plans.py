@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+from benchmarks import plots
 from benchmarks.machine import processor
 from benchmarks.result import Gate, Result
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, WorkloadPlan, collection_rates
@@ -84,6 +85,7 @@ def main() -> int:
 def _baselines(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> Result:
     rows = [("planner", "finds none", "mean", "10 %", "median", "90 %", "largest", "within 1e-6", "median ms")]
     figures: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     for name in BASELINES:
         ratios, times, none = [], [], 0
         for each, ours in zip(workloads, plans, strict=True):
@@ -95,6 +97,7 @@ def _baselines(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> 
             else:
                 ratios.append(made.cost / ours.cost)
         rows.append((name, str(none), *_spread(ratios), f"{_share(ratios):.1%}", f"{statistics.median(times):.1f}"))
+        found[name] = ratios
         figures[f"plans_{name}_mean_ratio"] = statistics.mean(ratios)
         figures[f"plans_{name}_least_ratio"] = min(ratios)
     method = (
@@ -104,12 +107,15 @@ def _baselines(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> 
         "cheapest device class, so they are stronger than as published."
     )
     least = min(figures[f"plans_{name}_least_ratio"] for name in BASELINES)
-    return Result("Other planners", method, rows, figures, [Gate("least cost ratio to any of them", least, 0.98, True)])
+    gates = [Gate("least cost ratio to any of them", least, 0.98, True)]
+    plot = plots.distributions("planners", found, "cost over that of Framepilot's plan")
+    return Result("Other planners", method, rows, figures, gates, plot)
 
 
 def _parts(workloads: Sequence[Workload]) -> Result:
     rows = [("left out", "mean", "10 %", "median", "90 %", "largest")]
     figures: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     whole = [harpagon_with(Parts(), each, "fractional") for each in workloads]
     for field in fields(Parts):
         plans = [harpagon_with(Parts(**{field.name: False}), each, "fractional") for each in workloads]
@@ -118,14 +124,17 @@ def _parts(workloads: Sequence[Workload]) -> Result:
             for without, made in zip(plans, whole, strict=True)
             if without.cost is not None and made.cost is not None
         ]
-        rows.append((field.name.replace("_", " "), *_spread(ratios)))
+        part = field.name.replace("_", " ")
+        found[f"without {part}"] = ratios
+        rows.append((part, *_spread(ratios)))
         figures[f"plans_without_{field.name}_mean_ratio"] = statistics.mean(ratios)
     method = (
         "Cost of Harpagon as far as it is known with one of its parts left out, over its cost with all of them: whole "
         "batches to one instance, several configurations for a module, dummies, left-over latency given to modules, "
         "and the split by saved cost (without it: shares by least latency)."
     )
-    return Result("What each part brings", method, rows, figures, [])
+    plot = plots.distributions("parts", found, "cost over that with all parts")
+    return Result("What each part brings", method, rows, figures, [], plot)
 
 
 def _held(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> Result:

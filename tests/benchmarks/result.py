@@ -24,13 +24,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Result:
-    """`figures` is what the last line prints as JSON; `rows` is the table with its head first."""
+    """`figures` is what the last line prints as JSON; `rows` is the table with its head first; `plot` is Markdown."""
 
     title: str
     method: str
     rows: Sequence[Sequence[str]]
     figures: Mapping[str, float]
     gates: Sequence[Gate]
+    plot: str | None = None
 
     def markdown(self) -> str:
         head, *body = self.rows
@@ -40,7 +41,8 @@ class Result:
             f"({'at least' if gate.at_least else 'at most'} {gate.bound:g})"
             for gate in self.gates
         ]
-        return "\n".join([f"## {self.title}", "", self.method, "", *table, "", *gates, ""])
+        plot = [] if self.plot is None else [self.plot, ""]
+        return "\n".join([f"## {self.title}", "", self.method, "", *table, "", *plot, *gates, *([""] if gates else [])])
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -112,6 +112,7 @@ class ReceiverProcess:
     """A receiver that can be killed and frozen: it appends each batch to a file as a line before it answers."""
 
     def __init__(self, port: int, file) -> None:
+        self.port = port
         self.url = f"http://127.0.0.1:{port}/events"
         self._command = [sys.executable, "-c", SERVER, str(port), str(file)]
         self._file = file

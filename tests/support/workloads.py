@@ -1,13 +1,15 @@
 """Seeded workloads as documents: chains, trees, diamonds and other graphs, one to ten modules, tight to loose.
 
-Half of the latency tables are those of real models, measured on one CPU thread at batch 1, 4 and 16 and scaled for each
-device class; the other half are lines with noise.
+Half of the latency tables of `workload` are those of real models, measured on one CPU thread at batch 1, 4 and 16 and
+scaled for each device class; the other half are lines with noise. Those of `gpu_workload` are real ones of real GPUs.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+
+from support.gpu_latencies import BATCH_MS, PRICES
 
 Document = dict[str, object]
 
@@ -28,12 +30,24 @@ def workload(seed: int, graph: str | None = None, modules: int | None = None) ->
     count = modules or rng.randint(1, 10)
     prices = {f"d{index}": round(rng.uniform(0.2, 3.0), 2) for index in range(rng.randint(1, 4))}
     largest = rng.choice([8, 16, 32])
+    return _drawn(rng, graph, count, lambda: _configurations(rng, prices, largest))
+
+
+def gpu_workload(seed: int, graph: str | None = None, modules: int | None = None) -> Document:
+    """The workload of a seed on some of the GPUs of `gpu_latencies`."""
+    rng = random.Random(seed)
+    count = modules or rng.randint(1, 10)
+    gpus = rng.sample(sorted(PRICES), rng.randint(1, len(PRICES)))
+    return _drawn(rng, graph, count, lambda: _on_gpus(BATCH_MS[rng.choice(sorted(BATCH_MS))], gpus))
+
+
+def _drawn(rng: random.Random, graph: str | None, count: int, table: Callable[[], list[Document]]) -> Document:
     inputs = _inputs(rng, graph or rng.choice(GRAPHS), count)
     rate = 10 ** rng.uniform(1, 3)
     listed: list[Document] = []
     least: dict[str, float] = {}
     for index, before in enumerate(inputs):
-        configurations = _configurations(rng, prices, largest)
+        configurations = table()
         name = f"m{index}"
         listed.append(
             {
@@ -76,6 +90,14 @@ def _configurations(rng: random.Random, prices: dict[str, float], largest: int) 
             configurations.append({"device": device, "price": price, "batch": batch, "latency_ms": latency_ms})
             batch *= 2
     return configurations
+
+
+def _on_gpus(batch_ms: dict[str, tuple[float, ...]], gpus: list[str]) -> list[Document]:
+    return [
+        {"device": gpu, "price": PRICES[gpu], "batch": batch, "latency_ms": latency_ms}
+        for gpu in gpus
+        for batch, latency_ms in enumerate(batch_ms[gpu], 1)
+    ]
 
 
 def _measured(rng: random.Random) -> Callable[[int], float]:

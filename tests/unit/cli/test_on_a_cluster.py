@@ -260,6 +260,19 @@ class TestStatus:
             ["cameras/lobby", "ModelsReady:", "age:", "version", "9", "was", "refused:", "wrong", "digest"],
         ]
 
+    def test_of_a_single_service_the_plan_is_shown_with_its_reasons(self, api):
+        planned = {"name": "age", "batch": 4, "maxWait": "7ms", "budget": "200ms", "latency": "21ms", "reason": "fixed"}
+        plan = {"latency": "42ms", "utilization": "35%", "reason": "what runs is good enough", "modules": [planned]}
+        api.store({**api.services["cameras/lobby"], "status": {**status(1), "plan": plan}})
+        lines = [line.split() for line in run("status", "lobby").stdout.splitlines()]
+        assert lines[-3:] == [
+            ["planned", "batch", "waits", "budget", "latency", "device", "time", "why"],
+            ["age", "4", "7ms", "200ms", "21ms", "not", "known", "fixed"],
+            ["all:", "latency", "42ms,", "device", "time", "35%:", "what", "runs", "is", "good", "enough"],
+        ]
+        api.add({**service_document(), "metadata": {"name": "yard", "namespace": "cameras"}})
+        assert "planned" not in run("status").stdout
+
     def test_a_service_is_written_as_it_is(self, lobby_service):
         lobby_service["metadata"]["managedFields"] = [{"manager": "kubectl"}]
         found = json.loads(run("status", "lobby", "-o", "json").stdout)

@@ -82,12 +82,34 @@ class ConditionView(Seen):
     message: str = ""
 
 
+class PlannedModuleView(Seen):
+    """What is planned for a module; durations and shares as they are written."""
+
+    name: str
+    batch: int | None = None
+    max_wait: str | None = None
+    budget: str | None = None
+    latency: str | None = None
+    utilization: str | None = None
+    reason: str = ""
+
+
+class PlanView(Seen):
+    """What is planned for a service."""
+
+    latency: str | None = None
+    utilization: str | None = None
+    reason: str = ""
+    modules: tuple[PlannedModuleView, ...] = ()
+
+
 class StatusView(Seen):
     """What was reported."""
 
     observed_generation: int = -1
     conditions: tuple[ConditionView, ...] = ()
     modules: tuple[ModuleStatusView, ...] = ()
+    plan: PlanView | None = None
 
 
 class MetadataView(Seen):

@@ -1,4 +1,7 @@
-"""What a person sees of services: whether they are ready, what each module runs, and below that what is to be known."""
+"""What a person sees of services: whether they are ready, what each module runs, and below that what is to be known.
+
+Of a single one, what is planned for it as well, and why.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from framepilot_operator.commands.service_view import ConditionView, ModuleView, ServiceView
+from framepilot_operator.commands.service_view import ConditionView, ModuleView, PlanView, ServiceView
 
 SHOWN: Final = ("Ready", "Reconciling", "Stalled")
+NOT_KNOWN: Final = "not known"
 # What is neither good nor bad is in neither.
 GOOD: Final = {
     "Ready": "True",
@@ -27,7 +31,9 @@ def render(services: Sequence[ServiceView]) -> RenderableType:
     """Services, their modules, and a sentence for everything that is wrong or under way."""
     if not services:
         return Text("there are no services")
-    return Group(_services(services), "", _modules(services), *_sentences(services))
+    plan = services[0].status.plan if len(services) == 1 else None
+    planned = () if plan is None else ("", _planned(plan), Text(_summary(plan)))
+    return Group(_services(services), "", _modules(services), *planned, *_sentences(services))
 
 
 def _services(services: Sequence[ServiceView]) -> Table:
@@ -70,6 +76,26 @@ def _modules(services: Sequence[ServiceView]) -> Table:
 
 def _declared(service: ServiceView, module: ModuleView) -> str:
     return f"{module.model.name} {module.model.version}, batch {service.batching_of(module).declared}"
+
+
+def _planned(plan: PlanView) -> Table:
+    table = _table("planned", "batch", "waits", "budget", "latency", "device time", "why")
+    for module in plan.modules:
+        table.add_row(
+            module.name,
+            "" if module.batch is None else str(module.batch),
+            module.max_wait or "0ms",
+            module.budget or "",
+            module.latency or NOT_KNOWN,
+            module.utilization or NOT_KNOWN,
+            module.reason,
+        )
+    return table
+
+
+def _summary(plan: PlanView) -> str:
+    latency = plan.latency or NOT_KNOWN
+    return f"all: latency {latency}, device time {plan.utilization or NOT_KNOWN}: {plan.reason}"
 
 
 def _sentences(services: Sequence[ServiceView]) -> Iterator[Text]:
