@@ -10,13 +10,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framepilot_operator.planning.curve import ModuleSearch
-from framepilot_operator.planning.workload import COLLECTIONS, Collection, Configuration, WorkloadModule, ranked
+from framepilot_operator.planning.workload import (
+    COLLECTION_RULES,
+    CollectionRule,
+    Configuration,
+    WorkloadModule,
+    ranked,
+)
 from framepilot_operator.planning.workload_file import read_workload
 from support.exhaustive import module_cost
 from support.workloads import workload
 
 
-def module(seed: int, collection: Collection = "all") -> WorkloadModule:
+def module(seed: int, collection: CollectionRule = "all") -> WorkloadModule:
     rng = random.Random(seed)
     configurations: list[Configuration] = []
     for device in range(rng.randint(1, 2)):
@@ -38,9 +44,9 @@ def found(one: WorkloadModule, looseness: float) -> tuple[float, float]:
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.integers(0, 10**6), st.floats(1.0, 4.0), st.sampled_from(COLLECTIONS))
+@given(st.integers(0, 10**6), st.floats(1.0, 4.0), st.sampled_from(COLLECTION_RULES))
 def test_its_cost_at_a_budget_is_what_trying_everything_finds(
-    seed: int, looseness: float, collection: Collection
+    seed: int, looseness: float, collection: CollectionRule
 ) -> None:
     cost, cheapest = found(module(seed, collection), looseness)
     assert cost == pytest.approx(cheapest, rel=1e-9)
@@ -94,7 +100,7 @@ def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> No
 
 @pytest.mark.parametrize("looseness", [1.0, 1.05, 1.1, 1.2, 2.0])
 def test_a_plan_without_the_best_configuration_is_found_where_only_that_is_fast_enough(looseness: float) -> None:
-    # One instance of the best would leave the other too few requests to be fast; without it that one is fast on dummies.
+    # One instance of the best leaves the other too few requests to be fast; without it that one is fast on dummies.
     configurations = ranked([Configuration("t4", 1.0, 12, 120.0), Configuration("a100", 10.0, 50, 100.0)])
     cost, cheapest = found(WorkloadModule("m", (), 150.0, configurations), looseness)
     assert cost == pytest.approx(cheapest, rel=1e-9)

@@ -21,7 +21,7 @@ from framepilot_operator.planning.plan_table import plan_table
 from framepilot_operator.planning.service_plan_text import service_plan_document, service_plan_table
 from framepilot_operator.planning.simulation.outcome import Outcome
 from framepilot_operator.planning.simulation.verify import Load, verified
-from framepilot_operator.planning.solvers import SOLVERS
+from framepilot_operator.planning.solvers import SOLVERS, check_rules
 from framepilot_operator.planning.workload_file import WorkloadError, parse_workloads
 from framepilot_operator.running import state_folder, state_home
 
@@ -94,6 +94,7 @@ def _plan_services(
 def _plan_workloads(path: Path, cost_model: CostModel, solver: str, output: Output, *, simulate: bool) -> None:
     try:
         workloads, listed = parse_workloads(path.read_text(encoding="utf-8"))
+        check_rules(solver, workloads)
     except (OSError, UnicodeDecodeError, WorkloadError) as error:
         typer.echo(f"{path}: {error}", err=True)
         raise typer.Exit(1) from error

@@ -2,7 +2,7 @@
 
 The idea: name a plan by how many saturated instances of each configuration it has and by the configuration of its last
 instance. What is left to choose is its total load T, and everything else follows from it: an instance with the loads P
-before it collects at T - P, so its latency (`limits.py`) falls with T, while the cost rises with T along the unit price
+before it collects at T - P, so its latency (`arcs.py`) falls with T, while the cost rises with T along the unit price
 of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a saturated
 last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right of each.
 Where the slowest instance waits for no arrivals, dummies make nothing faster, and the arc begins further right, or is
@@ -17,25 +17,17 @@ to be in time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.arcs import Limit, Shape, arcs, latency_ms
 from framepilot_operator.planning.hull import Hull, hull
-from framepilot_operator.planning.limits import Limit, latency, overtaken, slowest
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
 MOST_VISITS: Final = 2_000
 """Beginnings that one search looks at, before what was found must do."""
-
-
-class Shape(NamedTuple):
-    """A plan up to its total load: saturated instances of configurations (by rank), and the rank of the last one."""
-
-    saturated: tuple[tuple[int, int], ...]
-    last: int
 
 
 class ModuleSearch:
@@ -53,10 +45,10 @@ class ModuleSearch:
         self.complete = True
         """Whether the last search looked at all there is."""
         self.floor = math.inf
+        self.longest_ms = longest_ms * (1 + CLOSE)
         self._whole = cost_model == "whole"
         self._rate = module.rate
-        self._longest_ms = longest_ms * (1 + CLOSE)
-        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self._longest_ms]
+        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self.longest_ms]
         self._ranks = [rank for rank, _ in usable]
         self._durations = [each.latency_ms for _, each in usable]
         self._throughputs = [each.throughput for _, each in usable]
@@ -122,7 +114,7 @@ class ModuleSearch:
         duration, product = self._durations[index], self._products[index]
         floor = self._fastest[index + 1]
         dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
-        soon = latency(limits, most) if limits else 0.0
+        soon = latency_ms(limits, most) if limits else 0.0
         allowed = self._limit - self._slope * max(soon, floor)
         rate = self._rate * (1 - CLOSE)
         widest = self._rate + max(self._throughputs[index + 1 :], default=0.0) if first else most - load
@@ -146,13 +138,14 @@ class ModuleSearch:
                 # With fewer of them more runs on dearer ones.
                 return
             soonest = max(quickest, floor)
-            in_time = soonest <= self._longest_ms
+            in_time = soonest <= self.longest_ms
             promise = self._promise(index + 1, begun, left, at_most - total, soonest) if in_time else None
             if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
             elif promise is None and quickest <= floor and left > 0:
                 # Fewer of them leave more to the next, and cannot end here; but they leave more room to be fast.
-                if not in_time or self._promise(index + 1, begun, left, widest, soonest) is None:
+                wider = self._promise(index + 1, begun, left, widest, soonest) if in_time else None
+                if wider is None:
                     return
             count -= 1
 
@@ -162,7 +155,7 @@ class ModuleSearch:
         With at most `room` more load none of them is faster than d + c / room, so the cheapest of those that may be
         used by then runs all that is left at best. None: not even that would be cheap enough.
         """
-        known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
+        known, end = self._known.cost, self.longest_ms * (1 + CLOSE)
         promise: bool | None = None
         for at in range(index, len(self._ranks)):
             start = self._durations[at] + self._products[at] / room
@@ -199,7 +192,7 @@ class ModuleSearch:
         if not self._durations:
             return
         shortest = self._fastest[0]
-        ratio = (self._longest_ms / shortest) ** (1 / SEEDS)
+        ratio = (self.longest_ms / shortest) ** (1 / SEEDS)
         for step in range(SEEDS, -1, -1):
             self._greedy(shortest * ratio**step * (1 + CLOSE))
 
@@ -238,14 +231,14 @@ class ModuleSearch:
         most = total + throughput
         low = max(self._least[index], quickest)
         cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
-        if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
+        if most < self._rate * (1 - CLOSE) or low > self.longest_ms or cheapest + self._slope * low > self._limit:
             return
         every = (*limits, (duration, self._products[index], total))
-        low = latency(every, most)
-        if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
+        low = latency_ms(every, most)
+        if low > self.longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
-        high = latency(every, least) if least > total or not self._products[index] else math.inf
+        high = latency_ms(every, least)
         if (kinds, index) in self._ended:
             return
         self._ended.add((kinds, index))
@@ -255,10 +248,11 @@ class ModuleSearch:
             # Dummies cost nothing where the last instance is paid for in full.
             self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
             return
-        if high <= self._longest_ms:
+        if high <= self.longest_ms:
             self._known.add(high, begun + unit * (least - total))
         if least < most and high > low:
-            self._arcs(every, begun - unit * total, unit, low, min(high, self._longest_ms), shape)
+            for piece in arcs(every, begun - unit * total, unit, low, min(high, self.longest_ms), shape):
+                self._add(piece)
         else:
             self._add(Piece(low, low, begun + unit * (least - total), 0.0, 0.0, shape))
 
@@ -266,18 +260,6 @@ class ModuleSearch:
         self.pieces.append(piece)
         if self._pricing:
             self._limit = min(self._limit, piece.reduced(self._slope))
-
-    def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
-        """Splits an arc where another instance becomes the slowest; one that waits for nothing asks for no load."""
-        waiting = [limit for limit in every if limit[1]]
-        first = slowest(waiting, low)
-        while True:
-            duration, product, before = first
-            end, following = overtaken(waiting, first, low, high)
-            self._add(Piece(low, end, base + unit * before, unit * product, duration, shape))
-            if following is None:
-                return
-            low, first = end, following
 
 
 def _reduced(pole: float, rise: float, slope: float, low: float, high: float) -> float:

@@ -13,8 +13,8 @@ from typing import Final, Literal
 EQUAL: Final = 1e-9
 """Relative difference below which two figures of a workload count as equal."""
 
-Collection = Literal["all", "others"]
-COLLECTIONS: Final[tuple[Collection, ...]] = ("all", "others")
+CollectionRule = Literal["all", "others"]
+COLLECTION_RULES: Final[tuple[CollectionRule, ...]] = ("all", "others")
 """What a batch of b waits for: b arrivals, which is Harpagon's rule, or those of the b - 1 after its first: ours."""
 
 
@@ -30,7 +30,7 @@ class Configuration:
     batch: int
     latency_ms: float
     memory_mb: float | None = None
-    collection: Collection = "all"
+    collection: CollectionRule = "all"
 
     @property
     def throughput(self) -> float:

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from typing import Final, NoReturn
 
 from framepilot_operator.planning.workload import (
-    COLLECTIONS,
+    COLLECTION_RULES,
     EQUAL,
-    Collection,
+    CollectionRule,
     Configuration,
     Workload,
     WorkloadModule,
@@ -84,7 +84,7 @@ def read_workload(document: object, place: str = "") -> Workload:
 class _Sketch:
     """A module as it is written, before the rates of its inputs are known."""
 
-    def __init__(self, document: object, place: str, collection: Collection) -> None:
+    def __init__(self, document: object, place: str, collection: CollectionRule) -> None:
         fields = _object(document, place, "a module")
         self.place = place
         self.name = _text(fields, "name", place)
@@ -107,7 +107,7 @@ class _Sketch:
             inputs.append(each)
         return tuple(inputs)
 
-    def _configurations(self, fields: Mapping[str, object], collection: Collection) -> tuple[Configuration, ...]:
+    def _configurations(self, fields: Mapping[str, object], collection: CollectionRule) -> tuple[Configuration, ...]:
         place = _at(self.place, "configurations")
         raw = _list(fields, "configurations", self.place)
         if not raw:
@@ -165,7 +165,7 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
     return ordered
 
 
-def _configuration(document: object, place: str, collection: Collection) -> Configuration:
+def _configuration(document: object, place: str, collection: CollectionRule) -> Configuration:
     fields = _object(document, place, "a configuration")
     batch = fields.get("batch")
     if isinstance(batch, float) and batch.is_integer():
@@ -183,14 +183,12 @@ def _configuration(document: object, place: str, collection: Collection) -> Conf
     )
 
 
-def _collection(fields: Mapping[str, object], place: str) -> Collection:
+def _collection(fields: Mapping[str, object], place: str) -> CollectionRule:
     value = fields.get("collection")
-    if value is None:
-        return "all"
-    for known in COLLECTIONS:
-        if value == known:
-            return known
-    _refuse(_at(place, "collection"), f"it must be {' or '.join(COLLECTIONS)}, not {value!r:.40}")
+    known = next((each for each in COLLECTION_RULES if each == value), None)
+    if value is not None and known is None:
+        _refuse(_at(place, "collection"), f"it must be {' or '.join(COLLECTION_RULES)}, not {value!r:.40}")
+    return known or "all"
 
 
 def _check_prices(sketches: Iterable[_Sketch]) -> None:

@@ -20,7 +20,7 @@ from framepilot_operator.planning.allocation import (
     path_latency_ms,
     whole_cost,
 )
-from framepilot_operator.planning.curve import Shape
+from framepilot_operator.planning.arcs import Shape
 from framepilot_operator.planning.packing import packed, relaxed
 from framepilot_operator.planning.pieces import CLOSE
 from framepilot_operator.planning.split import Split, longest_way
