@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from benchmarks import plots
+from benchmarks import collection, plots
 from benchmarks.machine import processor
 from benchmarks.result import Gate, Result
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, WorkloadPlan, collection_rates
@@ -61,6 +61,8 @@ def main() -> int:
         _held(some, their),
         _repaired(some),
         _waits(),
+        collection.saved(workloads, plans),
+        collection.held(some),
         _speed(),
     ]
     command = f"python -m benchmarks.plans --workloads {given.workloads} --simulated {given.simulated}"
