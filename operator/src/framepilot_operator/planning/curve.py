@@ -28,6 +28,8 @@ from framepilot_operator.planning.workload import WorkloadModule
 SEEDS: Final = 12
 MOST_VISITS: Final = 2_000
 """Beginnings that one search looks at, before what was found must do."""
+MOST_PIECES: Final = 300
+"""Pieces of a module's cost that are compared, before the best of them must do."""
 
 
 class ModuleSearch:
@@ -39,8 +41,10 @@ class ModuleSearch:
         longest_ms: float,
         cost_model: CostModel = "fractional",
         most_visits: int = MOST_VISITS,
+        most_pieces: int = MOST_PIECES,
     ) -> None:
         self._most_visits = most_visits
+        self._most_pieces = most_pieces
         self.pieces: list[Piece] = []
         self.complete = True
         """Whether the last search looked at all there is."""
@@ -87,7 +91,18 @@ class ModuleSearch:
         """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere."""
         self._slope, self._limit, self._pricing = slope, limit, False
         self._begin()
-        return envelope(piece for piece in self.pieces if piece.reduced(slope) <= limit)
+        pieces, all_of_them = self.near(slope, limit)
+        self.complete = self.complete and all_of_them
+        return pieces
+
+    def near(self, slope: float, limit: float) -> tuple[list[Piece], bool]:
+        """Of the pieces that are found those of `within`, the best if there are too many; and whether it is all."""
+        reduced = ((piece.reduced(slope), index) for index, piece in enumerate(self.pieces))
+        near = sorted((least, index) for least, index in reduced if least <= limit)
+        chosen = sorted(index for _, index in near[: self._most_pieces])
+        return envelope((self.pieces[index] for index in chosen), self._most_pieces // 3), len(
+            near
+        ) <= self._most_pieces
 
     def _begin(self) -> None:
         self._visits, self.floor = 0, math.inf

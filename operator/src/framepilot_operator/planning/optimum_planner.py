@@ -14,7 +14,7 @@ from framepilot_operator.planning.workload_search import Clock, Search
 TIME_S: Final = 60.0
 """How long it may take for one workload."""
 MOST_VISITS: Final = 100_000
-"""Beginnings that are looked at for one module's whole curve."""
+"""Beginnings that are looked at for one module's whole curve; and pieces of it."""
 
 
 def plan_optimum(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan:
@@ -30,7 +30,7 @@ def plan_optimum(workload: Workload, cost_model: CostModel, clock: Clock) -> Wor
 def find_optimum(workload: Workload, cost_model: CostModel, clock: Clock, limit_s: float) -> Reference:
     """The optimum of a feasible workload; under the *whole* cost without sharing."""
     deadline = clock() + limit_s
-    search = Search(workload, cost_model, lambda: False, MOST_VISITS)
+    search = Search(workload, cost_model, lambda: False, MOST_VISITS, MOST_VISITS)
     pieces = [each.within(0.0, math.inf) for each in search.searches]
     found = reference(search.inputs, pieces, workload.objective_ms, lambda: deadline - clock())
     if all(each.complete for each in search.searches):

@@ -72,8 +72,11 @@ class Staircase:
         self.costs[start:end] = [cost]
 
 
-def envelope(pieces: Iterable[Piece]) -> list[Piece]:
-    """The lower envelope: those pieces that are the cheapest somewhere, each only where it is, by their `low`."""
+def envelope(pieces: Iterable[Piece], most: int | None = None) -> list[Piece]:
+    """The lower envelope: those pieces that are the cheapest somewhere, each only where it is, by their `low`.
+
+    If they are more than `most`, they are left whole, and some that are nowhere the cheapest with them.
+    """
     listed = list(pieces)
     known = Staircase()
     for piece in listed:
@@ -82,6 +85,8 @@ def envelope(pieces: Iterable[Piece]) -> list[Piece]:
             known.add(piece.high, piece.cost(piece.high))
     listed = [piece for piece in listed if _reaches(piece, known)]
     listed.sort(key=lambda piece: (piece.low, piece.cost(piece.high)))
+    if most is not None and len(listed) > most:
+        return listed
     result = _Envelope()
     for piece in listed:
         result.insert(piece)
@@ -111,11 +116,16 @@ class _Envelope:
     def insert(self, piece: Piece) -> None:
         """Makes a piece part of it where that is cheaper. Pieces come by their `low`."""
         starts, members = self._starts, self._members
-        first = max(bisect_right(starts, piece.low) - 1, 0)
+        first = last = max(bisect_right(starts, piece.low) - 1, 0)
+        least = piece.cost(piece.high)
         made: list[tuple[float, Piece]] = []
         changed = False
         for index in range(first, len(members)):
             member, start = members[index], starts[index]
+            if index > first and member.cost(start) <= least:
+                # From here on all members are cheaper than the piece ever is.
+                break
+            last = index + 1
             end = starts[index + 1] if index + 1 < len(members) else max(start, piece.high, member.high)
             if piece.low > start:
                 made.append((start, member))
@@ -130,8 +140,8 @@ class _Envelope:
             for start, winner in made:
                 if not merged or merged[-1][1] is not winner:
                     merged.append((start, winner))
-            starts[first:] = [start for start, _ in merged]
-            members[first:] = [winner for _, winner in merged]
+            starts[first:last] = [start for start, _ in merged]
+            members[first:last] = [winner for _, winner in merged]
 
     def pieces(self) -> list[Piece]:
         """All of it."""

@@ -16,10 +16,10 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
-from framepilot_operator.planning.curve import MOST_VISITS, ModuleSearch
+from framepilot_operator.planning.curve import MOST_PIECES, MOST_VISITS, ModuleSearch
 from framepilot_operator.planning.effort import Effort
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
-from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece, cheapest, envelope
+from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece, cheapest
 from framepilot_operator.planning.series_parallel import program
 from framepilot_operator.planning.split import Split, Worth, settle, ways_through
 from framepilot_operator.planning.way_multipliers import way_multipliers
@@ -46,6 +46,7 @@ class Search:
         cost_model: CostModel,
         out_of_time: Callable[[], bool],
         most_visits: int = MOST_VISITS,
+        most_pieces: int = MOST_PIECES,
     ) -> None:
         self.workload = workload
         self.out_of_time = out_of_time
@@ -56,7 +57,7 @@ class Search:
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
-            ModuleSearch(module, max(own, room), cost_model, most_visits)
+            ModuleSearch(module, max(own, room), cost_model, most_visits, most_pieces)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
         self.program = program(self.inputs)
@@ -70,7 +71,7 @@ class Search:
         if self._proved():
             return
         known = [
-            envelope(piece for piece in search.pieces if piece.reduced(slope) <= limit)
+            search.near(slope, limit)[0]
             for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True)
         ]
         self._choose(known, worth, Effort(FIRST_LOOK, self.out_of_time))
