@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from benchmarks import plots
+from benchmarks import collection, plots
 from benchmarks.drift import drift, lost_device
 from benchmarks.machine import processor
 from benchmarks.result import Gate, Result
@@ -63,6 +63,8 @@ def main() -> int:
         _held(some, their),
         _repaired(some),
         _waits(),
+        collection.saved(workloads, plans),
+        collection.held(some),
         _speed(),
         drift(seeds[: given.drifting]),
         lost_device(seeds[: given.drifting]),

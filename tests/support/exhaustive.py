@@ -47,7 +47,8 @@ def counts_cost(module: WorkloadModule, counts: Sequence[int], last: int, budget
 
 
 def _collection_rate(configuration: Configuration, budget_ms: float) -> float:
-    """The least rate at which it must collect its batch."""
+    """The least rate at which it must collect its batch, or all of it but its first request."""
     if configuration.latency_ms >= budget_ms:
         return math.inf
-    return 1000.0 * configuration.batch / (budget_ms - configuration.latency_ms)
+    first = 0 if configuration.collection == "all" else 1
+    return 1000.0 * (configuration.batch - first) / (budget_ms - configuration.latency_ms)

@@ -77,6 +77,22 @@ def test_an_unknown_solver_is_refused_with_those_that_there_are(file):
     assert "framepilot" in answer.stderr
 
 
+@pytest.mark.parametrize("solver", ["harpagon", "nexus", "scrooge", "inferline", "clipper"])
+def test_a_published_planner_is_refused_a_rule_that_it_does_not_know(file, solver):
+    answer = run(file(workload(1) | {"collection": "others"}), "--solver", solver)
+    assert answer.exit_code == 1
+    assert f"'{solver}' plans for `collection` all only" in answer.stderr
+    assert run(file(workload(1) | {"collection": "all"}), "--solver", solver).exit_code == 0
+
+
+def test_batches_that_wait_for_the_others_only_cost_less_and_are_simulated_by_that_rule(file):
+    document = workload(2, "chain", 2)
+    every = json.loads(run(file(document), "-o", "json").stdout)
+    fewer = json.loads(run(file(document | {"collection": "others"}), "--simulate", "-o", "json").stdout)
+    assert fewer["cost"] < every["cost"]
+    assert fewer["simulated"]["predicted_ms"] == pytest.approx(fewer["latency_ms"])
+
+
 def test_a_simulated_plan_says_what_was_found(file):
     one = json.loads(run(file(workload(1, "chain", 2)), "--simulate", "-o", "json").stdout)
     assert one["feasible"]

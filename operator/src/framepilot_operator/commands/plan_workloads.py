@@ -15,7 +15,7 @@ from framepilot_operator.planning.previous_file import PreviousPlanError, parse_
 from framepilot_operator.planning.replan import replan
 from framepilot_operator.planning.simulation.outcome import Outcome
 from framepilot_operator.planning.simulation.verify import Load, verified
-from framepilot_operator.planning.solvers import SOLVERS
+from framepilot_operator.planning.solvers import SOLVERS, check_rules
 from framepilot_operator.planning.workload import Workload, without
 from framepilot_operator.planning.workload_file import WorkloadError, parse_workloads
 
@@ -50,6 +50,7 @@ def plan_workloads(path: Path, how: Planning) -> tuple[list[Planned], bool]:
     """
     try:
         workloads, listed = parse_workloads(path.read_text(encoding="utf-8"))
+        check_rules(how.solver, workloads)
     except (OSError, UnicodeDecodeError, WorkloadError) as error:
         raise PlanError(f"{path}: {error}") from error
     _check_lost(workloads, how.lost)

@@ -2,7 +2,9 @@
 
 A shape is how many saturated instances of each configuration there are, and which one is last. What is left to choose
 is the total load T: latencies fall with it, and the cost rises along the unit price of the last instance
-(`curve.py` says more, and looks for the shapes that are worth having).
+(`curve.py` says more, and looks for the shapes that are worth having). An instance with the loads P before it collects
+at T - P, so it answers within d + c / (T - P), where c / 1000 is how many arrivals its batch waits for. Where those are
+none it answers within d: if it is the slowest, dummies make the plan no faster, and its arc begins there.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class Shape(NamedTuple):
 
 
 Limit = tuple[float, float, float]
-"""A saturated instance: duration, duration x throughput, loads before it. Its latency is d + dt / (T - P)."""
+"""An instance: its duration d, its c, the loads P before it."""
 
 
 def shape_pieces(module: WorkloadModule, shape: Shape, longest_ms: float, cost_model: CostModel) -> list[Piece]:
@@ -36,29 +38,33 @@ def shape_pieces(module: WorkloadModule, shape: Shape, longest_ms: float, cost_m
         duration, throughput = configuration.latency_ms, configuration.throughput
         total += count * throughput
         begun += count * configuration.price
-        every.append((duration, duration * throughput, total - throughput))
+        every.append((duration, 1000.0 * configuration.awaited, total - throughput))
     last = module.configurations[shape.last]
     most = total + last.throughput
-    every.append((last.latency_ms, last.latency_ms * last.throughput, total))
+    every.append((last.latency_ms, 1000.0 * last.awaited, total))
     low = latency_ms(every, most)
     if most < module.rate * (1 - CLOSE) or low > longest_ms:
         return []
     least = min(max(module.rate, total), most)
-    high = latency_ms(every, least) if least > total else math.inf
-    # Dummies cost nothing where the last instance is paid for in full.
-    if cost_model == "whole" or least >= most or high <= low:
-        return [Piece(low, low, begun + last.price, 0.0, 0.0, shape)]
+    high = latency_ms(every, least)
     unit = last.price / last.throughput
+    # Dummies cost nothing where the last instance is paid for in full.
+    if cost_model == "whole":
+        return [Piece(low, low, begun + last.price, 0.0, 0.0, shape)]
+    if least >= most or high <= low:
+        return [Piece(low, low, begun + unit * (least - total), 0.0, 0.0, shape)]
     return arcs(every, begun - unit * total, unit, low, min(high, longest_ms), shape)
 
 
 def arcs(every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> list[Piece]:
     """The cost `base + unit x T` from one budget to another, in pieces: one for each instance that is the slowest."""
     made: list[Piece] = []
-    slowest = _slowest(every, low)
+    # What waits for nothing asks for no load.
+    waiting = [limit for limit in every if limit[1]]
+    slowest = _slowest(waiting, low)
     while True:
         duration, product, before = slowest
-        end, following = _overtaken(every, slowest, low, high)
+        end, following = _overtaken(waiting, slowest, low, high)
         made.append(Piece(low, end, base + unit * before, unit * product, duration, shape))
         if following is None:
             return made
@@ -66,8 +72,8 @@ def arcs(every: Sequence[Limit], base: float, unit: float, low: float, high: flo
 
 
 def latency_ms(limits: Sequence[Limit], total: float) -> float:
-    """That of the slowest instance, with a total load."""
-    return max([d + dt / (total - before) for d, dt, before in limits])
+    """That of the slowest instance, with a total load; one that gets nothing never fills its batch."""
+    return max([(d + c / (total - before) if total > before else math.inf) if c else d for d, c, before in limits])
 
 
 def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
@@ -85,10 +91,10 @@ def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) 
     for other in every:
         if other is slowest:
             continue
-        d, dt, p = other
+        d, c, p = other
         square = before - p
-        linear = product - dt - square * (duration + d)
-        constant = square * duration * d - product * d + dt * duration
+        linear = product - c - square * (duration + d)
+        constant = square * duration * d - product * d + c * duration
         under = linear * linear - 4 * square * constant
         if under <= 0:
             continue

@@ -2,10 +2,11 @@
 
 The idea: name a plan by how many saturated instances of each configuration it has and by the configuration of its last
 instance. What is left to choose is its total load T, and everything else follows from it: an instance with the loads P
-before it collects at T - P, so its latency d + d t / (T - P) falls with T, while the cost rises with T along the unit
-price of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a
-saturated last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right
-of each.
+before it collects at T - P, so its latency (`arcs.py`) falls with T, while the cost rises with T along the unit price
+of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a saturated
+last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right of each.
+Where the slowest instance waits for no arrivals, dummies make nothing faster, and the arc begins further right, or is
+a point.
 
 The search goes through the configurations in rank order, most instances first. A beginning is left as soon as what is
 known already is as fast as it could get (T < R + t of its first instance: with more dummies the first could go), and
@@ -55,11 +56,13 @@ class ModuleSearch:
         self._ranks = [rank for rank, _ in usable]
         self._durations = [each.latency_ms for _, each in usable]
         self._throughputs = [each.throughput for _, each in usable]
+        self._products = [1000.0 * each.awaited for _, each in usable]
+        self._least = [each.least_latency_ms for _, each in usable]
         self._prices = [each.price for _, each in usable]
         self._units = [each.price / each.throughput for _, each in usable]
         self._fastest = [math.inf] * (len(usable) + 1)
         for index in reversed(range(len(usable))):
-            self._fastest[index] = min(self._fastest[index + 1], 2 * self._durations[index])
+            self._fastest[index] = min(self._fastest[index + 1], self._least[index])
         self._known = Staircase()
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
         self._visits = 0
@@ -123,12 +126,13 @@ class ModuleSearch:
         # Instances of the first configuration may just exceed the rate; later ones must leave the load below `most`.
         room = self._rate if first else most - load - throughput
         count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
-        duration, product = self._durations[index], self._durations[index] * throughput
+        duration, product = self._durations[index], self._products[index]
         floor = self._fastest[index + 1]
         dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
-        soon = max([d + dt / (most - before) for d, dt, before in limits], default=0.0)
+        soon = latency_ms(limits, most) if limits else 0.0
         allowed = self._limit - self._slope * max(soon, floor)
         rate = self._rate * (1 - CLOSE)
+        widest = self._rate + max(self._throughputs[index + 1 :], default=0.0) if first else most - load
         while count >= 0:
             if self._visits >= self._most_visits:
                 least = cost + self._units[index] * max(self._rate - load, 0.0)
@@ -154,20 +158,22 @@ class ModuleSearch:
             if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
             elif promise is None and quickest <= floor and left > 0:
-                # Fewer of them are no faster, leave more to the next, and cannot end here.
-                return
+                # Fewer of them leave more to the next, and cannot end here; but they leave more room to be fast.
+                wider = self._promise(index + 1, begun, left, widest, soonest) if in_time else None
+                if wider is None:
+                    return
             count -= 1
 
     def _promise(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool | None:
         """Whether to go on with configurations from `index` can be cheaper somewhere than all that is known.
 
-        With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
+        With at most `room` more load none of them is faster than d + c / room, so the cheapest of those that may be
         used by then runs all that is left at best. None: not even that would be cheap enough.
         """
         known, end = self._known.cost, self.longest_ms * (1 + CLOSE)
         promise: bool | None = None
         for at in range(index, len(self._ranks)):
-            start = self._durations[at] * (1 + self._throughputs[at] / room)
+            start = self._durations[at] + self._products[at] / room
             if start < end:
                 start = max(start, soonest)
                 bound = begun + self._units[at] * left
@@ -185,18 +191,14 @@ class ModuleSearch:
         """
         slope, limit, unit = self._slope, self._limit - begun, self._units[index]
         for at in range(index, len(self._ranks)):
-            duration, dearer = self._durations[at], max(self._units[at] - unit, 0.0)
-            product = duration * self._throughputs[at]
-            least = max(start, 2 * duration, duration + product / room)
+            duration, product = self._durations[at], self._products[at]
+            least = max(start, self._least[at], duration + product / room)
             if least >= end:
                 continue
-            best = duration + math.sqrt(dearer * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if unit * left + dearer * product / (budget - duration) + slope * budget > limit:
+            dearer = max(self._units[at] - unit, 0.0) * product
+            if unit * left + _reduced(duration, dearer, slope, least, end) > limit:
                 continue
-            best = duration + math.sqrt(self._units[at] * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if self._units[at] * product / (budget - duration) + slope * budget <= limit:
+            if _reduced(duration, self._units[at] * product, slope, least, end) <= limit:
                 return True
         return False
 
@@ -217,7 +219,7 @@ class ModuleSearch:
             if duration >= budget:
                 continue
             throughput = self._throughputs[at]
-            product = duration * throughput
+            product = self._products[at]
             left, needed = self._rate - load, product / (budget - duration)
             count = math.floor((left - max(needed - throughput, 0.0)) / throughput * (1 + CLOSE))
             if count > 0:
@@ -242,16 +244,16 @@ class ModuleSearch:
         """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
-        low = max(2 * duration, quickest)
+        low = max(self._least[index], quickest)
         cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
         if most < self._rate * (1 - CLOSE) or low > self.longest_ms or cheapest + self._slope * low > self._limit:
             return
-        every = (*limits, (duration, duration * throughput, total))
+        every = (*limits, (duration, self._products[index], total))
         low = latency_ms(every, most)
         if low > self.longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
-        high = latency_ms(every, least) if least > total else math.inf
+        high = latency_ms(every, least)
         if (kinds, index) in self._ended:
             return
         self._ended.add((kinds, index))
@@ -267,9 +269,18 @@ class ModuleSearch:
             for piece in arcs(every, begun - unit * total, unit, low, min(high, self.longest_ms), shape):
                 self._add(piece)
         else:
-            self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
+            self._add(Piece(low, low, begun + unit * (least - total), 0.0, 0.0, shape))
 
     def _add(self, piece: Piece) -> None:
         self.pieces.append(piece)
         if self._pricing:
             self._limit = min(self._limit, piece.reduced(self._slope))
+
+
+def _reduced(pole: float, rise: float, slope: float, low: float, high: float) -> float:
+    """The least of rise / (budget - pole) + slope x budget between two budgets."""
+    if not rise:
+        return slope * low
+    best = pole + math.sqrt(rise / slope) if slope > 0 else high
+    budget = min(max(best, low), high)
+    return rise / (budget - pole) + slope * budget

@@ -1,7 +1,7 @@
 """Plans a workload: says whether it can be done at all, searches, and writes the plan down.
 
-A module's least latency is twice its shortest batch duration, which dummies always reach; so a workload is feasible if
-the longest way of these keeps the objective, whatever the rates.
+Dummies always reach a module's least latency, for which one instance of a configuration is saturated; so a workload is
+feasible if the longest way of these keeps the objective, whatever the rates.
 """
 
 from __future__ import annotations
@@ -144,10 +144,10 @@ def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> Module
     for configuration, count in saturated:
         instances += [Instance(configuration, configuration.throughput)] * count
         at = before + (count - 1) * configuration.throughput
-        total = max(total, at + 1000.0 * configuration.batch / (aim_ms - configuration.latency_ms))
+        total = max(total, at + configuration.needed_rate(aim_ms))
         before += count * configuration.throughput
     last = module.configurations[shape.last]
-    total = max(total, before + 1000.0 * last.batch / (aim_ms - last.latency_ms))
+    total = max(total, before + last.needed_rate(aim_ms))
     load = min(total - before, last.throughput)
     if load > CLOSE * last.throughput or not instances:
         instances.append(Instance(last, load))
@@ -155,7 +155,7 @@ def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> Module
 
 
 def least_latency_ms(workload: Workload) -> float:
-    """The shortest objective that can be held: the longest way of twice each module's shortest batch duration."""
+    """The shortest objective that can be held: the longest way of each module's least latency."""
     numbers = {module.name: index for index, module in enumerate(workload.modules)}
     inputs = [tuple(numbers[each] for each in module.inputs) for module in workload.modules]
-    return longest_way(inputs, [2 * min(c.latency_ms for c in module.configurations) for module in workload.modules])[0]
+    return longest_way(inputs, [module.least_latency_ms for module in workload.modules])[0]

@@ -54,7 +54,7 @@ class Search:
         self.objective_ms = workload.objective_ms
         numbers = {module.name: index for index, module in enumerate(workload.modules)}
         self.inputs = [tuple(numbers[each] for each in module.inputs) for module in workload.modules]
-        least = [2 * min(each.latency_ms for each in module.configurations) for module in workload.modules]
+        least = [module.least_latency_ms for module in workload.modules]
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
