@@ -26,8 +26,6 @@ from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelop
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 2_000
-"""Beginnings that one search looks at, before what was found must do."""
 MOST_PIECES: Final = 300
 """Pieces of a module's cost that are compared, before the best of them must do."""
 
@@ -40,10 +38,9 @@ class ModuleSearch:
         module: WorkloadModule,
         longest_ms: float,
         cost_model: CostModel = "fractional",
-        most_visits: int = MOST_VISITS,
         most_pieces: int = MOST_PIECES,
     ) -> None:
-        self._most_visits = most_visits
+        self._most_visits = 0
         self._most_pieces = most_pieces
         self.pieces: list[Piece] = []
         self.complete = True
@@ -65,7 +62,8 @@ class ModuleSearch:
             self._fastest[index] = min(self._fastest[index + 1], self._least[index])
         self._known = Staircase()
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
-        self._visits = 0
+        self.visits = 0
+        """Beginnings that the last search looked at."""
         self._slope, self._limit, self._pricing = 0.0, math.inf, False
         self._corners: Hull = []
         self._cornered = 0
@@ -78,19 +76,25 @@ class ModuleSearch:
         self._cornered = len(self.pieces)
         return self._corners
 
-    def price(self, slope: float) -> Piece:
-        """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below."""
+    def price(self, slope: float, most_visits: int) -> Piece:
+        """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below.
+
+        At most `most_visits` beginnings are looked at, before what was found must do.
+        """
         best = min([piece.reduced(slope) for piece in self.pieces])
         self._slope, self._limit, self._pricing = slope, best, True
-        self._begin()
+        self._begin(most_visits)
         found = min(self.pieces, key=lambda piece: piece.reduced(slope))
         self.floor = min(self.floor, found.reduced(slope))
         return found
 
-    def within(self, slope: float, limit: float) -> list[Piece]:
-        """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere."""
+    def within(self, slope: float, limit: float, most_visits: int) -> list[Piece]:
+        """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere.
+
+        At most `most_visits` beginnings are looked at, before what was found must do.
+        """
         self._slope, self._limit, self._pricing = slope, limit, False
-        self._begin()
+        self._begin(most_visits)
         pieces, all_of_them = self.near(slope, limit)
         self.complete = self.complete and all_of_them
         return pieces
@@ -100,12 +104,11 @@ class ModuleSearch:
         reduced = ((piece.reduced(slope), index) for index, piece in enumerate(self.pieces))
         near = sorted((least, index) for least, index in reduced if least <= limit)
         chosen = sorted(index for _, index in near[: self._most_pieces])
-        return envelope((self.pieces[index] for index in chosen), self._most_pieces // 3), len(
-            near
-        ) <= self._most_pieces
+        pieces = envelope((self.pieces[index] for index in chosen), self._most_pieces // 3)
+        return pieces, len(near) <= self._most_pieces
 
-    def _begin(self) -> None:
-        self._visits, self.floor = 0, math.inf
+    def _begin(self, most_visits: int) -> None:
+        self.visits, self._most_visits, self.floor = 0, most_visits, math.inf
         self._visit(0, 0.0, 0.0, (), (), math.inf)
         self.complete = self.floor == math.inf
 
@@ -134,11 +137,11 @@ class ModuleSearch:
         rate = self._rate * (1 - CLOSE)
         widest = self._rate + max(self._throughputs[index + 1 :], default=0.0) if first else most - load
         while count >= 0:
-            if self._visits >= self._most_visits:
+            if self.visits >= self._most_visits:
                 least = cost + self._units[index] * max(self._rate - load, 0.0)
                 self.floor = min(self.floor, least + self._slope * max(soon, self._fastest[index]))
                 return
-            self._visits += 1
+            self.visits += 1
             total, begun = load + count * throughput, cost + count * price
             at_most, quickest, now, kinds = most, soon, limits, saturated
             if count:
