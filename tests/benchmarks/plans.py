@@ -1,4 +1,4 @@
-"""`python -m benchmarks.plans` (with tests/ in PYTHONPATH): plans against other planners' and simulated.
+"""`python -m benchmarks.plans` (with tests/ in PYTHONPATH): plans against other planners', simulated, and made again.
 
 Writes docs/plans.md, and ends with one line of JSON.
 """
@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from benchmarks import plots
+from benchmarks import collection, plots
+from benchmarks.drift import drift, lost_device
 from benchmarks.machine import processor
 from benchmarks.result import Gate, Result
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, WorkloadPlan, collection_rates
@@ -49,6 +50,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workloads", type=int, default=1000)
     parser.add_argument("--simulated", type=int, default=200, help="how many of them are simulated")
+    parser.add_argument("--drifting", type=int, default=24, help="how many are planned again, as their rates drift")
     parser.add_argument("--seed", type=int, default=0, help="the first workload's")
     given = parser.parse_args()
     seeds = range(given.seed, given.seed + given.workloads)
@@ -61,9 +63,16 @@ def main() -> int:
         _held(some, their),
         _repaired(some),
         _waits(),
+        collection.saved(workloads, plans),
+        collection.held(some),
         _speed(),
+        drift(seeds[: given.drifting]),
+        lost_device(seeds[: given.drifting]),
     ]
-    command = f"python -m benchmarks.plans --workloads {given.workloads} --simulated {given.simulated}"
+    command = (
+        f"python -m benchmarks.plans --workloads {given.workloads} --simulated {given.simulated} "
+        f"--drifting {given.drifting}"
+    )
     page = "\n".join(
         [
             "# Plans, compared and simulated",

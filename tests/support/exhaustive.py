@@ -13,7 +13,7 @@ def module_cost(module: WorkloadModule, budget_ms: float) -> float:
     configurations = module.configurations
     most = module.rate + max(each.throughput for each in configurations)
     costs = [
-        _cost(module, counts, last, budget_ms)
+        counts_cost(module, counts, last, budget_ms)
         for counts in _counts([each.throughput for each in configurations], most)
         for last in range(len(configurations))
         if not any(counts[last + 1 :])
@@ -30,7 +30,7 @@ def _counts(throughputs: Sequence[float], most: float) -> Iterator[tuple[int, ..
             yield (count, *rest)
 
 
-def _cost(module: WorkloadModule, counts: Sequence[int], last: int, budget_ms: float) -> float:
+def counts_cost(module: WorkloadModule, counts: Sequence[int], last: int, budget_ms: float) -> float:
     """With the least total load that keeps the budget at every instance."""
     total, before, paid = module.rate, 0.0, 0.0
     for configuration, count in zip(module.configurations, counts, strict=True):
@@ -47,7 +47,8 @@ def _cost(module: WorkloadModule, counts: Sequence[int], last: int, budget_ms: f
 
 
 def _collection_rate(configuration: Configuration, budget_ms: float) -> float:
-    """The least rate at which it must collect its batch."""
+    """The least rate at which it must collect its batch, or all of it but its first request."""
     if configuration.latency_ms >= budget_ms:
         return math.inf
-    return 1000.0 * configuration.batch / (budget_ms - configuration.latency_ms)
+    first = 0 if configuration.collection == "all" else 1
+    return 1000.0 * (configuration.batch - first) / (budget_ms - configuration.latency_ms)

@@ -45,6 +45,8 @@ def broken(change: Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], ob
         (lambda w, m, c: w.update(objective_ms=10**400), "1000000"),
         (lambda w, m, c: w.update(modules=[]), "at least one"),
         (lambda w, m, c: w.update(modules={}), "a list"),
+        (lambda w, m, c: w.update(collection="none"), "collection: it must be all or others"),
+        (lambda w, m, c: w.update(collection=["all"]), "collection"),
         (lambda w, m, c: m.update(rate=0), "modules[0].rate"),
         (lambda w, m, c: m.update(rate=float("nan")), "modules[0].rate"),
         (lambda w, m, c: m.update(rate="fast"), "a number"),
@@ -77,6 +79,14 @@ def test_nonsense_is_refused_with_its_place(
 def test_rates_follow_from_the_inputs_in_any_order_of_writing() -> None:
     workload = read_workload(GOOD | {"modules": GOOD["modules"][::-1]})
     assert [(module.name, module.rate) for module in workload.modules] == [("a", 120.0), ("b", 300.0)]
+
+
+def test_a_workload_says_what_its_batches_wait_for() -> None:
+    def awaited(document: dict[str, Any]) -> set[int]:
+        return {each.awaited for module in read_workload(document).modules for each in module.configurations}
+
+    assert awaited(GOOD) == awaited(GOOD | {"collection": None}) == awaited(GOOD | {"collection": "all"}) == {8}
+    assert awaited(GOOD | {"collection": "others"}) == {7}
 
 
 def test_a_list_says_which_of_them_is_wrong() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -14,15 +13,13 @@ from typing import Annotated
 import typer
 from ruamel.yaml import YAML
 
-from framepilot_operator.commands.plan_services import PlanError, plan_services
-from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.commands.plan_error import PlanError
+from framepilot_operator.commands.plan_services import plan_services
+from framepilot_operator.commands.plan_workloads import Planning, plan_workloads
 from framepilot_operator.planning.plan_document import Document, plan_document
 from framepilot_operator.planning.plan_table import plan_table
 from framepilot_operator.planning.service_plan_text import service_plan_document, service_plan_table
-from framepilot_operator.planning.simulation.outcome import Outcome
-from framepilot_operator.planning.simulation.verify import Load, verified
 from framepilot_operator.planning.solvers import SOLVERS
-from framepilot_operator.planning.workload_file import WorkloadError, parse_workloads
 from framepilot_operator.running import state_folder, state_home
 
 
@@ -55,6 +52,14 @@ def plan(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Simulate each plan; plan again with a margin what does not hold.")
     ] = False,
+    previous: Annotated[
+        Path | None,
+        typer.Option("--previous", help="The plan that runs, as -o json printed it: few of its instances are moved."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="DEVICE", help="Plan as if this device class were lost; may be repeated."),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, for each decision about a service.")] = False,
     device_class: Annotated[
         str | None, typer.Option("--device-class", help="Of the services' instances; else that of the profiles.")
@@ -69,9 +74,14 @@ def plan(
         raise typer.BadParameter("name either files with services, or one --workload")
     if solver not in SOLVERS:
         raise typer.BadParameter(f"there is no solver '{solver}'; take one of {', '.join(SOLVERS)}")
+    if previous is not None and solver != "framepilot":
+        raise typer.BadParameter(f"--previous is planned by the solver framepilot; leave out --solver {solver}")
     if workload is not None:
-        _plan_workloads(workload, "whole" if cost is Cost.WHOLE else "fractional", solver, output, simulate=simulate)
+        how = Planning("whole" if cost is Cost.WHOLE else "fractional", solver, simulate, previous, without or ())
+        _plan_workloads(workload, how, output)
         return
+    if previous is not None or without:
+        raise typer.BadParameter("--previous and --without are for the plan of a --workload")
     _plan_services(files or [], state, device_class, output, explain=explain)
 
 
@@ -91,26 +101,16 @@ def _plan_services(
     _write([service_plan_document(each, chosen) for each in plans], output)
 
 
-def _plan_workloads(path: Path, cost_model: CostModel, solver: str, output: Output, *, simulate: bool) -> None:
+def _plan_workloads(path: Path, how: Planning, output: Output) -> None:
     try:
-        workloads, listed = parse_workloads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, WorkloadError) as error:
-        typer.echo(f"{path}: {error}", err=True)
+        plans, listed = plan_workloads(path, how)
+    except PlanError as error:
+        typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    solve = SOLVERS[solver]
-    plans: list[tuple[WorkloadPlan, float, Outcome | None]] = []
-    for each in workloads:
-        start = time.perf_counter()
-        if simulate:
-            verdict = verified(each, lambda tried: solve(tried, cost_model, time.perf_counter), Load())
-            made, outcome = verdict.plan, verdict.outcome
-        else:
-            made, outcome = solve(each, cost_model, time.perf_counter), None
-        plans.append((made, (time.perf_counter() - start) * 1000.0, outcome))
     if output is Output.TABLE:
-        typer.echo("\n\n".join(plan_table(*each) for each in plans))
+        typer.echo("\n\n".join(plan_table(each.plan, each.runtime_ms, each.outcome, each.moves) for each in plans))
         return
-    documents: list[Document] = [plan_document(*each) for each in plans]
+    documents = [plan_document(each.plan, each.runtime_ms, each.outcome, each.moves) for each in plans]
     _write(documents if listed else documents[0], output)
 
 

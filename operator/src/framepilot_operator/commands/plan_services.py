@@ -18,16 +18,13 @@ from framepilot.resources.service import InferenceService
 from framepilot_operator.check import check, lines
 from framepilot_operator.cluster.desired_file import read_desired
 from framepilot_operator.cluster.records import read_profiles
+from framepilot_operator.commands.plan_error import PlanError
 from framepilot_operator.placement import runtime_of
 from framepilot_operator.planning.measured import profiles_in_force
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.planning.rates import item_rates
-
-
-class PlanError(Exception):
-    """Nothing can be planned: one line for each reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """A plan for a workload: the instances of every module in rank order, how late they are, what they cost.
 
 The latency rule is Harpagon's (INFOCOM 2025), as far as it is known: whole batches go to one instance, so an instance
-collects a batch from all that is left for it and for those ranked after it.
+collects a batch from all that is left for it and for those ranked after it. How many arrivals its batch waits for says
+its configuration.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def collection_rates(instances: Sequence[Instance]) -> tuple[float, ...]:
 
 def instance_latency_ms(instance: Instance, collection_rate: float) -> float:
     """The worst case of a request at one instance: its batch is collected, then it runs."""
-    return instance.duration_ms + 1000.0 * instance.configuration.batch / collection_rate
+    return instance.duration_ms + 1000.0 * instance.configuration.awaited / collection_rate
 
 
 def module_latency_ms(instances: Sequence[Instance]) -> float:

@@ -2,10 +2,11 @@
 
 The idea: name a plan by how many saturated instances of each configuration it has and by the configuration of its last
 instance. What is left to choose is its total load T, and everything else follows from it: an instance with the loads P
-before it collects at T - P, so its latency d + d t / (T - P) falls with T, while the cost rises with T along the unit
-price of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a
-saturated last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right
-of each.
+before it collects at T - P, so its latency (`arcs.py`) falls with T, while the cost rises with T along the unit price
+of the last instance. So each such plan is one convex arc, from T = R (no dummies: cheapest, slowest) to a saturated
+last instance (dearest, fastest), and the module's cost is the lower envelope of arcs, constant to the right of each.
+Where the slowest instance waits for no arrivals, dummies make nothing faster, and the arc begins further right, or is
+a point.
 
 The search goes through the configurations in rank order, most instances first. A beginning is left as soon as what is
 known already is as fast as it could get (T < R + t of its first instance: with more dummies the first could go), and
@@ -16,30 +17,17 @@ to be in time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
+from framepilot_operator.planning.arcs import Limit, Shape, arcs, latency_ms
 from framepilot_operator.planning.hull import Hull, hull
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
-MOST_VISITS: Final = 2_000
-"""Beginnings that one search looks at, before what was found must do."""
 MOST_PIECES: Final = 300
 """Pieces of a module's cost that are compared, before the best of them must do."""
-
-
-class Shape(NamedTuple):
-    """A plan up to its total load: saturated instances of configurations (by rank), and the rank of the last one."""
-
-    saturated: tuple[tuple[int, int], ...]
-    last: int
-
-
-Limit = tuple[float, float, float]
-"""A saturated instance: duration, duration x throughput, loads before it. Its latency is d + dt / (T - P)."""
 
 
 class ModuleSearch:
@@ -50,30 +38,32 @@ class ModuleSearch:
         module: WorkloadModule,
         longest_ms: float,
         cost_model: CostModel = "fractional",
-        most_visits: int = MOST_VISITS,
         most_pieces: int = MOST_PIECES,
     ) -> None:
-        self._most_visits = most_visits
+        self._most_visits = 0
         self._most_pieces = most_pieces
         self.pieces: list[Piece] = []
         self.complete = True
         """Whether the last search looked at all there is."""
         self.floor = math.inf
+        self.longest_ms = longest_ms * (1 + CLOSE)
         self._whole = cost_model == "whole"
         self._rate = module.rate
-        self._longest_ms = longest_ms * (1 + CLOSE)
-        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self._longest_ms]
+        usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self.longest_ms]
         self._ranks = [rank for rank, _ in usable]
         self._durations = [each.latency_ms for _, each in usable]
         self._throughputs = [each.throughput for _, each in usable]
+        self._products = [1000.0 * each.awaited for _, each in usable]
+        self._least = [each.least_latency_ms for _, each in usable]
         self._prices = [each.price for _, each in usable]
         self._units = [each.price / each.throughput for _, each in usable]
         self._fastest = [math.inf] * (len(usable) + 1)
         for index in reversed(range(len(usable))):
-            self._fastest[index] = min(self._fastest[index + 1], 2 * self._durations[index])
+            self._fastest[index] = min(self._fastest[index + 1], self._least[index])
         self._known = Staircase()
         self._ended: set[tuple[tuple[tuple[int, int], ...], int]] = set()
-        self._visits = 0
+        self.visits = 0
+        """Beginnings that the last search looked at."""
         self._slope, self._limit, self._pricing = 0.0, math.inf, False
         self._corners: Hull = []
         self._cornered = 0
@@ -86,19 +76,25 @@ class ModuleSearch:
         self._cornered = len(self.pieces)
         return self._corners
 
-    def price(self, slope: float) -> Piece:
-        """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below."""
+    def price(self, slope: float, most_visits: int) -> Piece:
+        """The piece where cost + slope x budget is least of all that is found; `floor` is what none is below.
+
+        At most `most_visits` beginnings are looked at, before what was found must do.
+        """
         best = min([piece.reduced(slope) for piece in self.pieces])
         self._slope, self._limit, self._pricing = slope, best, True
-        self._begin()
+        self._begin(most_visits)
         found = min(self.pieces, key=lambda piece: piece.reduced(slope))
         self.floor = min(self.floor, found.reduced(slope))
         return found
 
-    def within(self, slope: float, limit: float) -> list[Piece]:
-        """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere."""
+    def within(self, slope: float, limit: float, most_visits: int) -> list[Piece]:
+        """All pieces where cost + slope x budget comes to `limit` or less, and that are the cheapest somewhere.
+
+        At most `most_visits` beginnings are looked at, before what was found must do.
+        """
         self._slope, self._limit, self._pricing = slope, limit, False
-        self._begin()
+        self._begin(most_visits)
         pieces, all_of_them = self.near(slope, limit)
         self.complete = self.complete and all_of_them
         return pieces
@@ -108,12 +104,11 @@ class ModuleSearch:
         reduced = ((piece.reduced(slope), index) for index, piece in enumerate(self.pieces))
         near = sorted((least, index) for least, index in reduced if least <= limit)
         chosen = sorted(index for _, index in near[: self._most_pieces])
-        return envelope((self.pieces[index] for index in chosen), self._most_pieces // 3), len(
-            near
-        ) <= self._most_pieces
+        pieces = envelope((self.pieces[index] for index in chosen), self._most_pieces // 3)
+        return pieces, len(near) <= self._most_pieces
 
-    def _begin(self) -> None:
-        self._visits, self.floor = 0, math.inf
+    def _begin(self, most_visits: int) -> None:
+        self.visits, self._most_visits, self.floor = 0, most_visits, math.inf
         self._visit(0, 0.0, 0.0, (), (), math.inf)
         self.complete = self.floor == math.inf
 
@@ -134,18 +129,19 @@ class ModuleSearch:
         # Instances of the first configuration may just exceed the rate; later ones must leave the load below `most`.
         room = self._rate if first else most - load - throughput
         count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
-        duration, product = self._durations[index], self._durations[index] * throughput
+        duration, product = self._durations[index], self._products[index]
         floor = self._fastest[index + 1]
         dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
-        soon = max([d + dt / (most - before) for d, dt, before in limits], default=0.0)
+        soon = latency_ms(limits, most) if limits else 0.0
         allowed = self._limit - self._slope * max(soon, floor)
         rate = self._rate * (1 - CLOSE)
+        widest = self._rate + max(self._throughputs[index + 1 :], default=0.0) if first else most - load
         while count >= 0:
-            if self._visits >= self._most_visits:
+            if self.visits >= self._most_visits:
                 least = cost + self._units[index] * max(self._rate - load, 0.0)
                 self.floor = min(self.floor, least + self._slope * max(soon, self._fastest[index]))
                 return
-            self._visits += 1
+            self.visits += 1
             total, begun = load + count * throughput, cost + count * price
             at_most, quickest, now, kinds = most, soon, limits, saturated
             if count:
@@ -160,25 +156,27 @@ class ModuleSearch:
                 # With fewer of them more runs on dearer ones.
                 return
             soonest = max(quickest, floor)
-            in_time = soonest <= self._longest_ms
+            in_time = soonest <= self.longest_ms
             promise = self._promise(index + 1, begun, left, at_most - total, soonest) if in_time else None
             if promise:
                 self._visit(index + 1, total, begun, now, kinds, at_most)
             elif promise is None and quickest <= floor and left > 0:
-                # Fewer of them are no faster, leave more to the next, and cannot end here.
-                return
+                # Fewer of them leave more to the next, and cannot end here; but they leave more room to be fast.
+                wider = self._promise(index + 1, begun, left, widest, soonest) if in_time else None
+                if wider is None:
+                    return
             count -= 1
 
     def _promise(self, index: int, begun: float, left: float, room: float, soonest: float) -> bool | None:
         """Whether to go on with configurations from `index` can be cheaper somewhere than all that is known.
 
-        With at most `room` more load none of them is faster than d + dt / room, so the cheapest of those that may be
+        With at most `room` more load none of them is faster than d + c / room, so the cheapest of those that may be
         used by then runs all that is left at best. None: not even that would be cheap enough.
         """
-        known, end = self._known.cost, self._longest_ms * (1 + CLOSE)
+        known, end = self._known.cost, self.longest_ms * (1 + CLOSE)
         promise: bool | None = None
         for at in range(index, len(self._ranks)):
-            start = self._durations[at] * (1 + self._throughputs[at] / room)
+            start = self._durations[at] + self._products[at] / room
             if start < end:
                 start = max(start, soonest)
                 bound = begun + self._units[at] * left
@@ -196,18 +194,14 @@ class ModuleSearch:
         """
         slope, limit, unit = self._slope, self._limit - begun, self._units[index]
         for at in range(index, len(self._ranks)):
-            duration, dearer = self._durations[at], max(self._units[at] - unit, 0.0)
-            product = duration * self._throughputs[at]
-            least = max(start, 2 * duration, duration + product / room)
+            duration, product = self._durations[at], self._products[at]
+            least = max(start, self._least[at], duration + product / room)
             if least >= end:
                 continue
-            best = duration + math.sqrt(dearer * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if unit * left + dearer * product / (budget - duration) + slope * budget > limit:
+            dearer = max(self._units[at] - unit, 0.0) * product
+            if unit * left + _reduced(duration, dearer, slope, least, end) > limit:
                 continue
-            best = duration + math.sqrt(self._units[at] * product / slope) if slope > 0 else end
-            budget = min(max(best, least), end)
-            if self._units[at] * product / (budget - duration) + slope * budget <= limit:
+            if _reduced(duration, self._units[at] * product, slope, least, end) <= limit:
                 return True
         return False
 
@@ -216,7 +210,7 @@ class ModuleSearch:
         if not self._durations:
             return
         shortest = self._fastest[0]
-        ratio = (self._longest_ms / shortest) ** (1 / SEEDS)
+        ratio = (self.longest_ms / shortest) ** (1 / SEEDS)
         for step in range(SEEDS, -1, -1):
             self._greedy(shortest * ratio**step * (1 + CLOSE))
 
@@ -228,7 +222,7 @@ class ModuleSearch:
             if duration >= budget:
                 continue
             throughput = self._throughputs[at]
-            product = duration * throughput
+            product = self._products[at]
             left, needed = self._rate - load, product / (budget - duration)
             count = math.floor((left - max(needed - throughput, 0.0)) / throughput * (1 + CLOSE))
             if count > 0:
@@ -253,16 +247,16 @@ class ModuleSearch:
         """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
-        low = max(2 * duration, quickest)
+        low = max(self._least[index], quickest)
         cheapest = begun + unit * (throughput if self._whole else max(self._rate - total, 0.0))
-        if most < self._rate * (1 - CLOSE) or low > self._longest_ms or cheapest + self._slope * low > self._limit:
+        if most < self._rate * (1 - CLOSE) or low > self.longest_ms or cheapest + self._slope * low > self._limit:
             return
-        every = (*limits, (duration, duration * throughput, total))
-        low = _latency(every, most)
-        if low > self._longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
+        every = (*limits, (duration, self._products[index], total))
+        low = latency_ms(every, most)
+        if low > self.longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
             return
         least = min(max(self._rate, total), most)
-        high = _latency(every, least) if least > total else math.inf
+        high = latency_ms(every, least)
         if (kinds, index) in self._ended:
             return
         self._ended.add((kinds, index))
@@ -272,58 +266,24 @@ class ModuleSearch:
             # Dummies cost nothing where the last instance is paid for in full.
             self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
             return
-        if high <= self._longest_ms:
+        if high <= self.longest_ms:
             self._known.add(high, begun + unit * (least - total))
         if least < most and high > low:
-            self._arcs(every, begun - unit * total, unit, low, min(high, self._longest_ms), shape)
+            for piece in arcs(every, begun - unit * total, unit, low, min(high, self.longest_ms), shape):
+                self._add(piece)
         else:
-            self._add(Piece(low, low, begun + unit * throughput, 0.0, 0.0, shape))
+            self._add(Piece(low, low, begun + unit * (least - total), 0.0, 0.0, shape))
 
     def _add(self, piece: Piece) -> None:
         self.pieces.append(piece)
         if self._pricing:
             self._limit = min(self._limit, piece.reduced(self._slope))
 
-    def _arcs(self, every: Sequence[Limit], base: float, unit: float, low: float, high: float, shape: Shape) -> None:
-        """Splits an arc where another instance becomes the slowest."""
-        slowest = _slowest(every, low)
-        while True:
-            duration, product, before = slowest
-            end, following = _overtaken(every, slowest, low, high)
-            self._add(Piece(low, end, base + unit * before, unit * product, duration, shape))
-            if following is None:
-                return
-            low, slowest = end, following
 
-
-def _latency(limits: Sequence[Limit], total: float) -> float:
-    return max([d + dt / (total - before) for d, dt, before in limits])
-
-
-def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
-    """The instance that asks for the largest total load, if all must keep the budget."""
-    return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))
-
-
-def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> tuple[float, Limit | None]:
-    """Up to where an instance is the slowest, at most `high`, and which one is after it.
-
-    Two ask for the same load where before + product / (budget - duration) is the same: a quadratic equation.
-    """
-    duration, product, before = slowest
-    soonest, end, following = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE), None
-    for other in every:
-        if other is slowest:
-            continue
-        d, dt, p = other
-        square = before - p
-        linear = product - dt - square * (duration + d)
-        constant = square * duration * d - product * d + dt * duration
-        under = linear * linear - 4 * square * constant
-        if under <= 0:
-            continue
-        half = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
-        for at in (half / square if square else math.inf, constant / half if half else math.inf):
-            if soonest < at < end:
-                end, following = at, other
-    return (high if following is None else end), following
+def _reduced(pole: float, rise: float, slope: float, low: float, high: float) -> float:
+    """The least of rise / (budget - pole) + slope x budget between two budgets."""
+    if not rise:
+        return slope * low
+    best = pole + math.sqrt(rise / slope) if slope > 0 else high
+    budget = min(max(best, low), high)
+    return rise / (budget - pole) + slope * budget

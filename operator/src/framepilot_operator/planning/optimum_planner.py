@@ -30,8 +30,8 @@ def plan_optimum(workload: Workload, cost_model: CostModel, clock: Clock) -> Wor
 def find_optimum(workload: Workload, cost_model: CostModel, clock: Clock, limit_s: float) -> Reference:
     """The optimum of a feasible workload; under the *whole* cost without sharing."""
     deadline = clock() + limit_s
-    search = Search(workload, cost_model, lambda: False, MOST_VISITS, MOST_VISITS)
-    pieces = [each.within(0.0, math.inf) for each in search.searches]
+    search = Search(workload, cost_model, lambda: False, MOST_VISITS)
+    pieces = [each.within(0.0, math.inf, MOST_VISITS) for each in search.searches]
     found = reference(search.inputs, pieces, workload.objective_ms, lambda: deadline - clock())
     if all(each.complete for each in search.searches):
         return found

@@ -2,7 +2,8 @@
 
 Tenants of an instance run in turn, so a round takes the sum of their durations: each must be able to wait that long for
 its batch, and its latency counts the round in place of its own duration. Modules are packed greedily, dearest device
-first, each onto the first instance that takes it; a plan stays as it is where that would make it late.
+first, each onto the first instance that takes it; a plan stays as it is where that would make it late. What runs
+already stays where it is, as far as that holds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, path_latency_ms
+from framepilot_operator.planning.moves import Running
 from framepilot_operator.planning.pieces import CLOSE
 from framepilot_operator.planning.workload import Workload
 
@@ -39,12 +41,26 @@ def relaxed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[Mo
     return tuple(plan.values())
 
 
-def packed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[ModuleAllocation, ...]:
-    """The same plan with fewer instances where last instances can share one."""
+def packed(
+    workload: Workload, modules: Sequence[ModuleAllocation], running: Running | None = None
+) -> tuple[ModuleAllocation, ...]:
+    """The same plan with fewer instances where last instances can share one; `running` is what is not to be moved."""
     plan = {module.name: module for module in modules}
     by_price = sorted(modules, key=lambda module: (-module.instances[-1].configuration.price, module.name))
     groups: list[list[str]] = []
+    stay = _hosts(modules, running or Running())
+    for name in sorted(stay, key=lambda each: stay[each] is not None):
+        group = next((each for each in groups if each[0] == stay[name]), [])
+        shared = _shared(workload, plan, [*group, name]) if group else None
+        if shared is not None:
+            plan |= shared
+            group.append(name)
+        elif stay[name] is None:
+            groups.append([name])
+    placed = {name for group in groups for name in group}
     for module in by_price:
+        if module.name in placed:
+            continue
         for group in groups:
             shared = _shared(workload, plan, [*group, module.name])
             if shared is not None:
@@ -54,6 +70,20 @@ def packed(workload: Workload, modules: Sequence[ModuleAllocation]) -> tuple[Mod
         else:
             groups.append([module.name])
     return tuple(plan[module.name] for module in modules)
+
+
+def _hosts(modules: Sequence[ModuleAllocation], running: Running) -> dict[str, str | None]:
+    """Of each module whose last instance runs already where it runs: its host, None if it has its own instance."""
+    hosts: dict[str, str | None] = {}
+    for module in modules:
+        last = module.instances[-1].configuration
+        places = [
+            place for place in running if place[:3] == (module.name, last.device, last.batch) and running[place] > 0
+        ]
+        if places:
+            # A tenant is always the last one.
+            hosts[module.name] = max((place.host for place in places), key=lambda host: host is not None)
+    return hosts
 
 
 def _shared(

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from framepilot_operator.planning.allocation import CostModel, Instance, ModuleAllocation, WorkloadPlan
+from framepilot_operator.planning.moves import Moves
 from framepilot_operator.planning.simulation.outcome import Latencies, Outcome
 
 Document = dict[str, object]
 
 
-def plan_document(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None) -> Document:
-    """The whole plan, for `json.dumps`; `outcome` is what its simulation found."""
+def plan_document(
+    plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None, moves: Moves | None = None
+) -> Document:
+    """The whole plan, for `json.dumps`; `outcome` is what its simulation found, `moves` what it moves of what ran."""
     nearest = plan.nearest_feasible
     return {
         "feasible": plan.feasible,
@@ -26,6 +29,7 @@ def plan_document(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None
         if nearest is None
         else {"objective_ms": nearest.objective_ms, "rate_factor": nearest.rate_factor, "devices": nearest.devices},
         "simulated": None if outcome is None else _simulated(outcome),
+        "moves": None if moves is None else {"started": moves.started, "stopped": moves.stopped},
         "bound": plan.bound,
         "gap": plan.gap,
         "complete": plan.complete,

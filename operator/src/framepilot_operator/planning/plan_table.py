@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import groupby
 
 from framepilot_operator.planning.allocation import NearestFeasible, WorkloadPlan
+from framepilot_operator.planning.moves import Moves
 from framepilot_operator.planning.simulation.outcome import Outcome
 
 
-def plan_table(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None) -> str:
-    """The plan, or why there is none; `outcome` is what its simulation found."""
+def plan_table(
+    plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = None, moves: Moves | None = None
+) -> str:
+    """The plan, or why there is none; `outcome` is what its simulation found, `moves` what it moves of what ran."""
     if not plan.feasible or plan.cost is None or plan.latency_ms is None:
         lines = [f"infeasible: {plan.reason}"]
         if plan.nearest_feasible is not None:
@@ -42,6 +45,8 @@ def plan_table(plan: WorkloadPlan, runtime_ms: float, outcome: Outcome | None = 
     if outcome is not None:
         found = outcome.end_to_end
         lines.append(f"simulated: p99 {found.p99_ms:.6g} ms, {found.attainment:.2%} within the objective")
+    if moves is not None:
+        lines.append(f"moves: {moves.started} started, {moves.stopped} stopped")
     if plan.reason is not None:
         lines.append(plan.reason)
     return "\n".join(lines)

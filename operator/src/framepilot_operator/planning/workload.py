@@ -6,28 +6,50 @@ configurations of a module are ranked by throughput per price. How equal ones ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 EQUAL: Final = 1e-9
 """Relative difference below which two figures of a workload count as equal."""
 
+CollectionRule = Literal["all", "others"]
+COLLECTION_RULES: Final[tuple[CollectionRule, ...]] = ("all", "others")
+"""What a batch of b waits for: b arrivals, which is Harpagon's rule, or those of the b - 1 after its first: ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A module on a device class with a batch size: what an hour of it costs, and how long a batch takes."""
+    """A module on a device class with a batch size: what an hour of it costs, and how long a batch takes.
+
+    Its worst case is that of a request that is the first of its batch: the batch is collected, then it runs.
+    """
 
     device: str
     price: float
     batch: int
     latency_ms: float
     memory_mb: float | None = None
+    collection: CollectionRule = "all"
 
     @property
     def throughput(self) -> float:
         """Requests per second of an instance that is never idle."""
         return 1000.0 * self.batch / self.latency_ms
+
+    @property
+    def awaited(self) -> int:
+        """How many arrivals its batch waits for."""
+        return self.batch if self.collection == "all" else self.batch - 1
+
+    @property
+    def least_latency_ms(self) -> float:
+        """The worst case where only its own load is left for it: at best it is saturated then."""
+        return self.latency_ms * (1 + self.awaited / self.batch)
+
+    def needed_rate(self, within_ms: float) -> float:
+        """The least rate at which it must collect for a worst case of `within_ms`, which is above its duration."""
+        return 1000.0 * self.awaited / (within_ms - self.latency_ms) if self.awaited else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,11 @@ class WorkloadModule:
     configurations: tuple[Configuration, ...]
     items_per_input: float = 1.0
 
+    @property
+    def least_latency_ms(self) -> float:
+        """The shortest worst case, which dummies always reach: of all instances, none collects slower than the last."""
+        return min(each.least_latency_ms for each in self.configurations)
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -55,6 +82,15 @@ class Workload:
     objective_ms: float
     modules: tuple[WorkloadModule, ...]
     memory_mb: dict[str, float] = field(default_factory=dict)
+
+
+def without(workload: Workload, devices: Collection[str]) -> Workload:
+    """A workload that has no configuration on these device classes; a module may then have none at all."""
+    modules = tuple(
+        replace(module, configurations=tuple(each for each in module.configurations if each.device not in devices))
+        for module in workload.modules
+    )
+    return replace(workload, modules=modules)
 
 
 def ranked(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:

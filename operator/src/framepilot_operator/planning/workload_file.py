@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final, NoReturn
 
-from framepilot_operator.planning.workload import EQUAL, Configuration, Workload, WorkloadModule, ranked
+from framepilot_operator.planning.workload import (
+    COLLECTION_RULES,
+    EQUAL,
+    CollectionRule,
+    Configuration,
+    Workload,
+    WorkloadModule,
+    ranked,
+)
 
 SMALLEST: Final = 1e-9
 LARGEST: Final = 1e9
@@ -18,7 +26,7 @@ MOST_MODULES: Final = 1000
 MOST_CONFIGURATIONS: Final = 1000
 
 KNOWN: Final = {
-    "a workload": {"name", "objective_ms", "modules", "devices"},
+    "a workload": {"name", "objective_ms", "collection", "modules", "devices"},
     "a module": {"name", "inputs", "rate", "items_per_input", "configurations"},
     "a configuration": {"device", "price", "batch", "latency_ms", "memory_mb"},
     "a device": {"device", "memory_mb"},
@@ -54,6 +62,7 @@ def read_workload(document: object, place: str = "") -> Workload:
     """
     fields = _object(document, place, "a workload")
     objective_ms = _number(fields, "objective_ms", place)
+    collection = _collection(fields, place)
     raw = _list(fields, "modules", place)
     if not raw:
         _refuse(_at(place, "modules"), "there is no module; give at least one")
@@ -61,7 +70,7 @@ def read_workload(document: object, place: str = "") -> Workload:
         _refuse(_at(place, "modules"), f"there are {len(raw)} modules; give at most {MOST_MODULES}")
     sketches: dict[str, _Sketch] = {}
     for index, each in enumerate(raw):
-        sketch = _Sketch(each, f"{_at(place, 'modules')}[{index}]")
+        sketch = _Sketch(each, f"{_at(place, 'modules')}[{index}]", collection)
         if sketch.name in sketches:
             _refuse(sketch.place, f"the name '{sketch.name}' is taken by another module; names are unique")
         sketches[sketch.name] = sketch
@@ -75,7 +84,7 @@ def read_workload(document: object, place: str = "") -> Workload:
 class _Sketch:
     """A module as it is written, before the rates of its inputs are known."""
 
-    def __init__(self, document: object, place: str) -> None:
+    def __init__(self, document: object, place: str, collection: CollectionRule) -> None:
         fields = _object(document, place, "a module")
         self.place = place
         self.name = _text(fields, "name", place)
@@ -83,7 +92,7 @@ class _Sketch:
         self.rate = None if fields.get("rate") is None else _number(fields, "rate", place)
         given = fields.get("items_per_input") is not None
         self.items_per_input = _number(fields, "items_per_input", place) if given else 1.0
-        self.configurations = self._configurations(fields)
+        self.configurations = self._configurations(fields, collection)
 
     def _inputs(self, fields: Mapping[str, object]) -> tuple[str, ...]:
         if fields.get("inputs") is None:
@@ -98,14 +107,14 @@ class _Sketch:
             inputs.append(each)
         return tuple(inputs)
 
-    def _configurations(self, fields: Mapping[str, object]) -> tuple[Configuration, ...]:
+    def _configurations(self, fields: Mapping[str, object], collection: CollectionRule) -> tuple[Configuration, ...]:
         place = _at(self.place, "configurations")
         raw = _list(fields, "configurations", self.place)
         if not raw:
             _refuse(place, f"module '{self.name}' has none, so it can run on nothing; give at least one")
         if len(raw) > MOST_CONFIGURATIONS:
             _refuse(place, f"there are {len(raw)}; give at most {MOST_CONFIGURATIONS}")
-        configurations = [_configuration(each, f"{place}[{index}]") for index, each in enumerate(raw)]
+        configurations = [_configuration(each, f"{place}[{index}]", collection) for index, each in enumerate(raw)]
         seen: set[tuple[str, int]] = set()
         for index, each in enumerate(configurations):
             if (each.device, each.batch) in seen:
@@ -156,7 +165,7 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
     return ordered
 
 
-def _configuration(document: object, place: str) -> Configuration:
+def _configuration(document: object, place: str, collection: CollectionRule) -> Configuration:
     fields = _object(document, place, "a configuration")
     batch = fields.get("batch")
     if isinstance(batch, float) and batch.is_integer():
@@ -170,7 +179,16 @@ def _configuration(document: object, place: str) -> Configuration:
         batch,
         _number(fields, "latency_ms", place),
         memory_mb,
+        collection,
     )
+
+
+def _collection(fields: Mapping[str, object], place: str) -> CollectionRule:
+    value = fields.get("collection")
+    known = next((each for each in COLLECTION_RULES if each == value), None)
+    if value is not None and known is None:
+        _refuse(_at(place, "collection"), f"it must be {' or '.join(COLLECTION_RULES)}, not {value!r:.40}")
+    return known or "all"
 
 
 def _check_prices(sketches: Iterable[_Sketch]) -> None:

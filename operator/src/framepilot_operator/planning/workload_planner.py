@@ -1,14 +1,14 @@
 """Plans a workload: says whether it can be done at all, searches, and writes the plan down.
 
-A module's least latency is twice its shortest batch duration, which dummies always reach; so a workload is feasible if
-the longest way of these keeps the objective, whatever the rates.
+Dummies always reach a module's least latency, for which one instance of a configuration is saturated; so a workload is
+feasible if the longest way of these keeps the objective, whatever the rates.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from framepilot_operator.planning.allocation import (
     CostModel,
@@ -20,7 +20,8 @@ from framepilot_operator.planning.allocation import (
     path_latency_ms,
     whole_cost,
 )
-from framepilot_operator.planning.curve import Shape
+from framepilot_operator.planning.arcs import Shape
+from framepilot_operator.planning.moves import Running
 from framepilot_operator.planning.packing import packed, relaxed
 from framepilot_operator.planning.pieces import CLOSE
 from framepilot_operator.planning.split import Split, longest_way
@@ -33,11 +34,23 @@ MOST_INSTANCES: Final = 100_000
 """Instances of one plan; what needs more is refused."""
 
 
+class Solved(NamedTuple):
+    """A plan, and the search that found it; without one the workload is infeasible."""
+
+    plan: WorkloadPlan
+    search: Search | None
+
+
 def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan:
     """The cheapest plan that is found: the optimum unless `gap` says otherwise."""
+    return solved(workload, cost_model, clock).plan
+
+
+def solved(workload: Workload, cost_model: CostModel, clock: Clock) -> Solved:
+    """The same, with what was learnt on the way."""
     impossible = infeasible(workload, cost_model, clock)
     if impossible is not None:
-        return impossible
+        return Solved(impossible, None)
     deadline = clock() + TIME_S
     search = Search(workload, cost_model, lambda: clock() > deadline)
     search.solve()
@@ -47,11 +60,15 @@ def plan_workload(workload: Workload, cost_model: CostModel, clock: Clock) -> Wo
         fractional = Search(workload, "fractional", lambda: clock() > deadline)
         fractional.solve()
         bound = fractional.bound
-    return written(workload, cost_model, search.best, bound, search.complete)
+    return Solved(written(workload, cost_model, search.best, bound, search.complete), search)
 
 
 def infeasible(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan | None:
     """The plan that says why there is none; None if there is one."""
+    bare = [f"'{module.name}'" for module in workload.modules if not module.configurations]
+    if bare:
+        reason = f"{', '.join(bare)} can run on nothing: no configuration is left; give one on another device class"
+        return WorkloadPlan(False, cost_model, reason=reason)
     least_ms = least_latency_ms(workload)
     if least_ms > workload.objective_ms * (1 + CLOSE):
         return _too_short(workload, cost_model, least_ms, clock)
@@ -68,9 +85,17 @@ def infeasible(workload: Workload, cost_model: CostModel, clock: Clock) -> Workl
 
 
 def written(
-    workload: Workload, cost_model: CostModel, split: Split | None, bound: float, complete: bool
+    workload: Workload,
+    cost_model: CostModel,
+    split: Split | None,
+    bound: float,
+    complete: bool,
+    running: Running | None = None,
 ) -> WorkloadPlan:
-    """The plan of a split, with its instances; `bound` is what no plan can be cheaper than."""
+    """The plan of a split, with its instances; `bound` is what no plan can be cheaper than.
+
+    Shared instances that are `running` stay as they are, as far as that holds.
+    """
     if split is None:
         return WorkloadPlan(False, cost_model, complete=False, reason="no plan was found in the time there is")
     modules = tuple(
@@ -79,7 +104,7 @@ def written(
         if isinstance(piece.source, Shape)
     )
     if cost_model == "whole":
-        modules = packed(workload, relaxed(workload, modules))
+        modules = packed(workload, relaxed(workload, modules), running)
     instances = [instance for module in modules for instance in module.instances]
     cost = fractional_cost(instances) if cost_model == "fractional" else whole_cost(instances)
     bound = min(bound, cost)
@@ -119,10 +144,10 @@ def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> Module
     for configuration, count in saturated:
         instances += [Instance(configuration, configuration.throughput)] * count
         at = before + (count - 1) * configuration.throughput
-        total = max(total, at + 1000.0 * configuration.batch / (aim_ms - configuration.latency_ms))
+        total = max(total, at + configuration.needed_rate(aim_ms))
         before += count * configuration.throughput
     last = module.configurations[shape.last]
-    total = max(total, before + 1000.0 * last.batch / (aim_ms - last.latency_ms))
+    total = max(total, before + last.needed_rate(aim_ms))
     load = min(total - before, last.throughput)
     if load > CLOSE * last.throughput or not instances:
         instances.append(Instance(last, load))
@@ -130,7 +155,7 @@ def allocation(module: WorkloadModule, shape: Shape, budget_ms: float) -> Module
 
 
 def least_latency_ms(workload: Workload) -> float:
-    """The shortest objective that can be held: the longest way of twice each module's shortest batch duration."""
+    """The shortest objective that can be held: the longest way of each module's least latency."""
     numbers = {module.name: index for index, module in enumerate(workload.modules)}
     inputs = [tuple(numbers[each] for each in module.inputs) for module in workload.modules]
-    return longest_way(inputs, [2 * min(c.latency_ms for c in module.configurations) for module in workload.modules])[0]
+    return longest_way(inputs, [module.least_latency_ms for module in workload.modules])[0]

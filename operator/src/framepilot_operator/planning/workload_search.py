@@ -16,7 +16,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
-from framepilot_operator.planning.curve import MOST_PIECES, MOST_VISITS, ModuleSearch
+from framepilot_operator.planning.curve import MOST_PIECES, ModuleSearch
 from framepilot_operator.planning.effort import Effort
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece, cheapest
@@ -28,6 +28,10 @@ from framepilot_operator.planning.workload import Workload
 Clock = Callable[[], float]
 """Seconds, from any moment."""
 
+MOST_VISITS: Final = 2_000
+"""Beginnings of a module's plans that one look for its pieces may take."""
+ALL_VISITS: Final = 8_000
+"""What all modules together may take, in all looks."""
 FIRST_LOOK: Final = 3_000
 """Steps of the first look at choices, among the plans known so far."""
 MOST_STEPS: Final = 8_000
@@ -45,29 +49,34 @@ class Search:
         workload: Workload,
         cost_model: CostModel,
         out_of_time: Callable[[], bool],
-        most_visits: int = MOST_VISITS,
         most_pieces: int = MOST_PIECES,
     ) -> None:
         self.workload = workload
+        self.cost_model: CostModel = cost_model
         self.out_of_time = out_of_time
         self.objective_ms = workload.objective_ms
         numbers = {module.name: index for index, module in enumerate(workload.modules)}
         self.inputs = [tuple(numbers[each] for each in module.inputs) for module in workload.modules]
-        least = [2 * min(each.latency_ms for each in module.configurations) for module in workload.modules]
+        least = [module.least_latency_ms for module in workload.modules]
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
-            ModuleSearch(module, max(own, room), cost_model, most_visits, most_pieces)
+            ModuleSearch(module, max(own, room), cost_model, most_pieces)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
+        self._visits_left = ALL_VISITS
         self.program = program(self.inputs)
         self.bound = 0.0
+        self.least: list[float] = []
+        """What each module's cost + worth x budget is at least."""
         self.best: Split | None = None
+        self.worth = Worth((), 0.0)
+        """What a millisecond is worth at each module: of the best bound that multipliers gave."""
         self.complete = False
 
     def solve(self) -> None:
-        """Finds `best`, `bound` and whether the search was `complete`."""
-        worth = self._bounded()
+        """Finds `best`, `bound`, `worth` and whether the search was `complete`."""
+        worth = self.worth = self._bounded()
         if self._proved():
             return
         known = [
@@ -77,10 +86,10 @@ class Search:
         self._choose(known, worth, Effort(FIRST_LOOK, self.out_of_time))
         if self._proved() or self.out_of_time():
             return
-        pieces = [
-            search.within(slope, limit)
-            for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True)
-        ]
+        pieces: list[list[Piece]] = []
+        for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True):
+            pieces.append(search.within(slope, limit, self._visits()))
+            self._visits_left -= search.visits
         floor = self._choose(pieces, worth, Effort(MOST_STEPS, self.out_of_time))
         if all(search.complete for search in self.searches):
             self.bound = max(self.bound, floor)
@@ -94,7 +103,8 @@ class Search:
         for _ in range(ROUNDS):
             worth = found.of_modules
             for search, slope in zip(self.searches, worth.modules, strict=True):
-                search.price(slope)
+                search.price(slope, self._visits())
+                self._visits_left -= search.visits
             least = [search.floor for search in self.searches]
             bound = sum(least) - worth.whole * self.objective_ms
             self._try(found)
@@ -108,6 +118,10 @@ class Search:
                 # No new plan changed them.
                 break
         return best
+
+    def _visits(self) -> int:
+        """How many beginnings a module may look at now: whoever is asked later shall have some, too."""
+        return min(MOST_VISITS, self._visits_left // 3)
 
     def _multipliers(self) -> Multipliers:
         hulls = [search.corners for search in self.searches]

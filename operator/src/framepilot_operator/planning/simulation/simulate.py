@@ -60,7 +60,8 @@ class _Station:
         self.slots = tuple(
             Slot(each.configuration.batch, each.duration_ms / 1000, each.load) for each in allocation.instances
         )
-        budget_s = max(allocation.budget_ms, allocation.latency_ms) / 1000
+        # What arrives at the very moment up to which its batch waits is part of it, also after rounding.
+        budget_s = max(allocation.budget_ms, allocation.latency_ms) / 1000 * (1 + 0.1 * CLOSE)
         self.hopeless_s = max(HOPELESS_S, 10 * budget_s)
         self.dispatcher = Dispatcher(self.slots, budget_s, 0.0)
         self.arrived: list[float] = []
