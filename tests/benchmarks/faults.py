@@ -206,9 +206,9 @@ def _result(seconds: float, rounds: int, found: dict[tuple[str, str], Found], ba
             f"each, `timeout: {TIMEOUT_S:g}s`), an MQTT broker and a webhook. One of the "
             f"servers fails for {seconds:g} s, {rounds} times in each way. The ratio is the p99 of the four videos "
             f"during the fault to that of the {seconds:g} s before it; back is the time from the end of the fault, or "
-            "from when the server listens again, to the next frame, or the next event that is acknowledged. Short spans "
-            f"differ by themselves: of those without a fault a tenth has a p99 below {calm[0]:.0f} ms, and a tenth one "
-            f"above {calm[1]:.0f} ms."
+            "from when the server listens again, to the next frame, or the next event that is acknowledged. Short "
+            "spans differ by themselves: of those without a fault a tenth has a p99 below "
+            f"{calm[0]:.0f} ms, and a tenth one above {calm[1]:.0f} ms."
         ),
         rows=[
             ["server", "fault", "p99 before, ms", "p99 during, ms", "ratio", "back after, s", "drops of the others"],
