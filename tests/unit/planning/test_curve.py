@@ -21,6 +21,9 @@ from framepilot_operator.planning.workload_file import read_workload
 from support.exhaustive import module_cost
 from support.workloads import workload
 
+MOST_VISITS = 20_000
+"""Enough to look at everything."""
+
 
 def module(seed: int, collection: CollectionRule = "all") -> WorkloadModule:
     rng = random.Random(seed)
@@ -37,7 +40,7 @@ def module(seed: int, collection: CollectionRule = "all") -> WorkloadModule:
 
 def found(one: WorkloadModule, looseness: float) -> tuple[float, float]:
     """The cost by the search and by trying everything, with so many times the shortest budget."""
-    pieces = ModuleSearch(one, 4 * one.least_latency_ms).within(0.0, math.inf)
+    pieces = ModuleSearch(one, 4 * one.least_latency_ms).within(0.0, math.inf, MOST_VISITS)
     budget = looseness * one.least_latency_ms
     cost = min(piece.cost(budget) for piece in pieces if piece.low <= budget * (1 + 1e-12))
     return cost, module_cost(one, budget * (1 + 1e-12))
@@ -56,8 +59,8 @@ def test_its_cost_at_a_budget_is_what_trying_everything_finds(
 @given(st.integers(0, 10**6), st.floats(0.0, 0.2))
 def test_the_best_plan_at_a_worth_of_time_is_the_best_of_all_pieces(seed: int, worth: float) -> None:
     one = module(seed)
-    everything = ModuleSearch(one, 4 * one.least_latency_ms).within(0.0, math.inf)
-    priced = ModuleSearch(one, 4 * one.least_latency_ms).price(worth)
+    everything = ModuleSearch(one, 4 * one.least_latency_ms).within(0.0, math.inf, MOST_VISITS)
+    priced = ModuleSearch(one, 4 * one.least_latency_ms).price(worth, MOST_VISITS)
     assert priced.reduced(worth) == pytest.approx(min(piece.reduced(worth) for piece in everything), rel=1e-9)
 
 
@@ -68,10 +71,10 @@ def test_the_best_plan_at_a_worth_of_time_is_the_best_of_all_pieces(seed: int, w
 def test_the_same_of_many_instances_of_several_devices(seed: int, worth: float, looseness: float) -> None:
     one = read_workload(workload(seed)).modules[0]
     longest_ms = looseness * one.least_latency_ms
-    everything = ModuleSearch(one, longest_ms, most_visits=20_000)
-    pieces = everything.within(0.0, math.inf)
-    priced = ModuleSearch(one, longest_ms, most_visits=20_000)
-    priced.price(worth)
+    everything = ModuleSearch(one, longest_ms, most_pieces=MOST_VISITS)
+    pieces = everything.within(0.0, math.inf, MOST_VISITS)
+    priced = ModuleSearch(one, longest_ms, most_pieces=MOST_VISITS)
+    priced.price(worth, MOST_VISITS)
     if everything.complete:
         assert priced.floor == pytest.approx(min(piece.reduced(worth) for piece in pieces), rel=1e-9)
 
@@ -81,9 +84,9 @@ def test_the_same_of_many_instances_of_several_devices(seed: int, worth: float, 
 def test_a_search_that_is_cut_short_knows_what_it_may_have_missed(seed: int, worth: float, most_visits: int) -> None:
     one = read_workload(workload(seed)).modules[0]
     longest_ms = 3 * one.least_latency_ms
-    whole, short = ModuleSearch(one, longest_ms), ModuleSearch(one, longest_ms, most_visits=most_visits)
-    best = whole.price(worth).reduced(worth)
-    found = short.price(worth).reduced(worth)
+    whole, short = ModuleSearch(one, longest_ms), ModuleSearch(one, longest_ms)
+    best = whole.price(worth, MOST_VISITS).reduced(worth)
+    found = short.price(worth, most_visits).reduced(worth)
     assert short.floor <= best * (1 + 1e-12)
     assert best <= found * (1 + 1e-12)
     if short.complete:
@@ -92,7 +95,7 @@ def test_a_search_that_is_cut_short_knows_what_it_may_have_missed(seed: int, wor
 
 def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> None:
     one = WorkloadModule("m", (), 1.0, (Configuration("t4", 1.0, 8, 20.0),))
-    (piece,) = ModuleSearch(one, 100.0).within(0.0, math.inf)
+    (piece,) = ModuleSearch(one, 100.0).within(0.0, math.inf, MOST_VISITS)
     assert piece.low == pytest.approx(40.0)
     assert piece.cost(40.0) == pytest.approx(1.0)
     assert piece.cost(100.0) == pytest.approx(1000.0 * 8 / 80.0 / 400.0)
