@@ -7,6 +7,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
 from framepilot_operator.planning.optimum import Reference, reference
+from framepilot_operator.planning.pieces import Piece
 from framepilot_operator.planning.workload import Workload
 from framepilot_operator.planning.workload_planner import infeasible, written
 from framepilot_operator.planning.workload_search import Clock, Search
@@ -14,7 +15,11 @@ from framepilot_operator.planning.workload_search import Clock, Search
 TIME_S: Final = 60.0
 """How long it may take for one workload."""
 MOST_VISITS: Final = 100_000
-"""Beginnings that are looked at for one module's whole curve; and pieces of it."""
+"""Beginnings that are looked at for one module's whole curve."""
+MOST_PIECES: Final = 2_000
+"""Pieces of one module's curve that the reference method can choose from in its time."""
+EXTRA_S: Final = 2.0
+"""What the planner may take after that."""
 
 
 def plan_optimum(workload: Workload, cost_model: CostModel, clock: Clock) -> WorkloadPlan:
@@ -30,9 +35,13 @@ def plan_optimum(workload: Workload, cost_model: CostModel, clock: Clock) -> Wor
 def find_optimum(workload: Workload, cost_model: CostModel, clock: Clock, limit_s: float) -> Reference:
     """The optimum of a feasible workload; under the *whole* cost without sharing."""
     deadline = clock() + limit_s
-    search = Search(workload, cost_model, lambda: False, MOST_VISITS)
-    pieces = [each.within(0.0, math.inf, MOST_VISITS) for each in search.searches]
-    found = reference(search.inputs, pieces, workload.objective_ms, lambda: deadline - clock())
-    if all(each.complete for each in search.searches):
-        return found
-    return Reference(found.best, 0.0, proved=False)
+    search = Search(workload, cost_model, lambda: clock() > deadline, MOST_PIECES)
+    pieces: list[list[Piece]] = []
+    for each in search.searches:
+        pieces.append(each.within(0.0, math.inf, MOST_VISITS))
+        if not each.complete or clock() > deadline:
+            # A curve that is too long to be listed: the planner's own plan and bound are what is known.
+            search = Search(workload, cost_model, lambda: clock() > deadline + EXTRA_S)
+            search.solve()
+            return Reference(search.best, search.bound, proved=False)
+    return reference(search.inputs, pieces, workload.objective_ms, lambda: deadline - clock())
