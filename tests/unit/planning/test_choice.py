@@ -1,4 +1,4 @@
-"""The choice of a piece for each module: the best of all, and a true bound where effort was not enough."""
+"""The choice of a piece for each module: the best of all, a true bound where effort was not enough, and exchanges."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from framepilot_operator.planning.choice import Choice
 from framepilot_operator.planning.effort import Effort
+from framepilot_operator.planning.exchange import exchanged
 from framepilot_operator.planning.pieces import Piece
 from framepilot_operator.planning.split import Worth, settle
 
@@ -64,3 +65,17 @@ def test_no_step_is_taken_when_the_time_is_up() -> None:
     choice.run(0.0)
     assert choice.best is None
     assert choice.floor == -math.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_no_other_piece_of_one_module_is_better_than_what_exchanges_come_to(seed: int) -> None:
+    splits = (settle(DIAMOND, each, OBJECTIVE_MS).split for each in product(*pieces(seed)))
+    for first in [split for split in splits if split is not None][:5]:
+        last = exchanged(DIAMOND, pieces(seed), NOTHING, OBJECTIVE_MS, first)
+        assert last.cost <= first.cost
+        for index, each in enumerate(pieces(seed)):
+            for piece in each:
+                others = [*last.pieces[:index], piece, *last.pieces[index + 1 :]]
+                split = settle(DIAMOND, others, OBJECTIVE_MS).split
+                assert split is None or split.cost >= last.cost * (1 - 1e-8)

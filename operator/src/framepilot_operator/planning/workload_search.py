@@ -3,8 +3,9 @@
 1. Each module's cost is sampled, and multipliers say what a millisecond is worth at each module (`multipliers.py`).
 2. Each module is asked for its best plan at that worth (`curve.py`): new plans sharpen the multipliers, and the sum is
    a bound that no split can beat.
-3. A split near the bound is found among the plans known so far. The difference, `spare`, says how much worse than its
-   best a module's plan may be and still be part of the optimum: only those are listed, all of them.
+3. A split near the bound is found among the plans known so far, and made better by exchanges (`exchange.py`). The
+   difference, `spare`, says how much worse than its best a module's plan may be and still be part of the optimum: only
+   those are listed, all of them.
 4. The best choice among them is found (`choice.py`). It is the optimum, unless the effort was not enough.
 """
 
@@ -18,6 +19,7 @@ from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
 from framepilot_operator.planning.curve import MOST_PIECES, ModuleSearch
 from framepilot_operator.planning.effort import Effort
+from framepilot_operator.planning.exchange import exchanged
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece, cheapest
 from framepilot_operator.planning.series_parallel import program
@@ -84,6 +86,7 @@ class Search:
             for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True)
         ]
         self._choose(known, worth, Effort(FIRST_LOOK, self.out_of_time))
+        self._exchange(worth)
         if self._proved() or self.out_of_time():
             return
         pieces: list[list[Piece]] = []
@@ -93,7 +96,8 @@ class Search:
         floor = self._choose(pieces, worth, Effort(MOST_STEPS, self.out_of_time))
         if all(search.complete for search in self.searches):
             self.bound = max(self.bound, floor)
-        self._proved()
+        if not self._proved():
+            self._exchange(worth)
 
     def _bounded(self) -> Worth:
         """Multipliers with the best bound that a few rounds find."""
@@ -148,6 +152,14 @@ class Search:
         choice.run(self.bound)
         self.best = choice.best
         return choice.floor
+
+    def _exchange(self, worth: Worth) -> None:
+        """Makes the best that is known better, if exchanging single pieces does."""
+        if self.best is None or self._proved() or self.out_of_time():
+            return
+        found = [search.pieces for search in self.searches]
+        self._keep(exchanged(self.inputs, found, worth, self.objective_ms, self.best))
+        self._proved()
 
     def _keep(self, split: Split | None) -> None:
         if split is not None and split.cost < self._cheapest():
