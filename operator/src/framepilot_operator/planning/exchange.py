@@ -1,11 +1,12 @@
 """Makes a split cheaper by giving one module after the other another piece, as long as that helps.
 
-What searches in depth looks near its first choices for long; this looks near a whole split, at little cost, for most
-exchanges are seen to be too dear or too slow before anything is settled.
+What searches in depth looks near its first choices for long; this looks near a whole split, at little cost, for what a
+millisecond is worth in it bounds what each exchange can come to, and most are seen not to help before they are settled.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,23 +25,34 @@ def exchanged(
     objective_ms: float,
     split: Split,
 ) -> Split:
-    """The split after all exchanges of one piece for another that help; `pieces` are those of each module."""
-    best, tries = split, 0
+    """The split after all exchanges of one piece for another that help; `pieces` are those of each module.
+
+    `worth` says which pieces are near; which of them may help is told by what a millisecond is worth in the split.
+    """
     near = [
         sorted(each, key=lambda piece, at=slope: piece.reduced(at))[:MOST_PIECES]  # type: ignore[misc]
         for each, slope in zip(pieces, worth.modules, strict=True)
     ]
-    before = None
+    best, here = _settled(inputs, split.pieces, objective_ms, math.inf) or (split, worth)
+    tries, before = 0, None
     while best is not before:
         before = best
         for index, each in enumerate(near):
             for piece in each:
+                others = here.bound(best.pieces, objective_ms) - best.pieces[index].reduced(here.modules[index])
+                most = best.cost * (1 - PROVED)
+                if others + piece.reduced(here.modules[index]) >= most:
+                    continue
                 if tries >= MOST_TRIES:
                     return best
-                if piece == best.pieces[index]:
-                    continue
                 tries += 1
-                chosen = [*best.pieces]
-                chosen[index] = piece
-                best = settle(inputs, chosen, objective_ms, best.cost * (1 - PROVED)).split or best
+                chosen = (*best.pieces[:index], piece, *best.pieces[index + 1 :])
+                best, here = _settled(inputs, chosen, objective_ms, most) or (best, here)
     return best
+
+
+def _settled(
+    inputs: Sequence[Sequence[int]], pieces: Sequence[Piece], objective_ms: float, below: float
+) -> tuple[Split, Worth] | None:
+    found = settle(inputs, pieces, objective_ms, below)
+    return None if found.split is None or found.worth is None else (found.split, found.worth)
