@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from benchmarks.result import Gate, Result
+from benchmarks.result import Gate, Result, quantile, ratios_row
 from framepilot_operator.planning.allocation import WorkloadPlan
 from framepilot_operator.planning.simulation.simulate import simulate
 from framepilot_operator.planning.simulation.verify import Load, length_s, verified
@@ -31,7 +31,7 @@ def saved(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> Resul
     rows = [("objective / shortest", "workloads", "mean", "10 %", "median", "90 %", "least")]
     for name, low, high in (*GROUPS, ("all", 0.0, float("inf"))):
         some = [ratio for ratio, each in zip(ratios, looseness, strict=True) if low < each <= high]
-        rows.append((name, str(len(some)), *_spread(some)))
+        rows.append((name, str(len(some)), *ratios_row(some, min)))
     method = (
         f"Fractional cost with `collection` others over that without, for {len(ratios)} seeded workloads, by how many "
         "times the shortest objective that holds without it the objective is: most is saved where it is tight, since "
@@ -74,7 +74,7 @@ def held(workloads: Sequence[Workload]) -> Result:
     method = (
         "Frames at even intervals, and from even cameras, whose frames are a little early or late: the other rule has "
         "an arrival to spare for that, this one has none, so more plans need repair. When both are repaired, plans "
-        f"with others cost {statistics.mean(ratios):.3f} times as much in the mean, {_quantile(ratios, 0.5):.3f} times "
+        f"with others cost {statistics.mean(ratios):.3f} times as much in the mean, {quantile(ratios, 0.5):.3f} times "
         f"in the median; {dearer} of {len(ratios)} cost more."
     )
     gates = [
@@ -104,14 +104,3 @@ def _even(rate: float, seconds: float, _random: Random) -> list[float]:
 
 def _plan(one: Workload) -> WorkloadPlan:
     return plan_workload(one, "fractional", time.perf_counter)
-
-
-def _spread(ratios: Sequence[float]) -> tuple[str, ...]:
-    if not ratios:
-        return ("",) * 5
-    figures = (statistics.mean(ratios), *(_quantile(ratios, share) for share in (0.1, 0.5, 0.9)), min(ratios))
-    return tuple(f"{each:.3f}" for each in figures)
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]

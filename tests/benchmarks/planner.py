@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import plots
 from benchmarks.machine import processor
-from benchmarks.result import Gate, Result
+from benchmarks.result import Gate, Result, quantile
 from framepilot_operator.planning.allocation import WorkloadPlan
 from framepilot_operator.planning.optimum_planner import find_optimum
 from framepilot_operator.planning.workload import Workload
@@ -158,7 +158,7 @@ def _fractional(cases: Sequence[Case]) -> Result:
                 f"{_share(above):.2%}",
                 f"{max(above, default=0.0):.2%}",
                 f"{statistics.median(times):.1f}",
-                f"{_quantile(times, 0.99):.0f}",
+                f"{quantile(times, 0.99):.0f}",
                 f"{max(times):.0f}",
             )
         )
@@ -172,7 +172,7 @@ def _fractional(cases: Sequence[Case]) -> Result:
         "planner_share_at_optimum": _share(above),
         "planner_most_above": max([*above, *gaps], default=0.0),
         "planner_median_ms": statistics.median(times),
-        "planner_p99_ms": _quantile(times, 0.99),
+        "planner_p99_ms": quantile(times, 0.99),
         "planner_violations": sum(case.violations for case in cases),
         "planner_proves_itself": sum(case.plan.complete for case in cases) / len(cases),
     }
@@ -254,10 +254,6 @@ def _growth() -> Result:
     return Result(
         "Growth", "Trees of the same seed with half as much time again; their rates multiplied.", rows, {}, []
     )
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from random import Random
 from benchmarks import collection, plots
 from benchmarks.drift import drift, lost_device
 from benchmarks.machine import processor
-from benchmarks.result import Gate, Result
+from benchmarks.result import Gate, Result, quantile, ratios_row
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, WorkloadPlan, collection_rates
 from framepilot_operator.planning.baselines.harpagon import Parts, harpagon_with
 from framepilot_operator.planning.simulation import arrivals
@@ -105,7 +105,9 @@ def _baselines(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> 
                 none += 1
             else:
                 ratios.append(made.cost / ours.cost)
-        rows.append((name, str(none), *_spread(ratios), f"{_share(ratios):.1%}", f"{statistics.median(times):.1f}"))
+        rows.append(
+            (name, str(none), *ratios_row(ratios, max), f"{_share(ratios):.1%}", f"{statistics.median(times):.1f}")
+        )
         found[name] = ratios
         figures[f"plans_{name}_mean_ratio"] = statistics.mean(ratios)
         figures[f"plans_{name}_least_ratio"] = min(ratios)
@@ -135,7 +137,7 @@ def _parts(workloads: Sequence[Workload]) -> Result:
         ]
         part = field.name.replace("_", " ")
         found[f"without {part}"] = ratios
-        rows.append((part, *_spread(ratios)))
+        rows.append((part, *ratios_row(ratios, max)))
         figures[f"plans_without_{field.name}_mean_ratio"] = statistics.mean(ratios)
     method = (
         "Cost of Harpagon as far as it is known with one of its parts left out, over its cost with all of them: whole "
@@ -161,8 +163,8 @@ def _held(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> Resul
                 str(len(found)),
                 f"{held:.1%}",
                 f"{statistics.median(p99):.2f}",
-                f"{_quantile(p99, 0.99):.2f}",
-                f"{_quantile(largest, 0.99):.2f}",
+                f"{quantile(p99, 0.99):.2f}",
+                f"{quantile(largest, 0.99):.2f}",
             )
         )
         figures[f"plans_held_{number}"] = held
@@ -263,17 +265,8 @@ def _even(rate: float, seconds: float, _random: Random) -> list[float]:
     return [number / rate for number in range(int(rate * seconds) // 32 * 32)]
 
 
-def _spread(ratios: Sequence[float]) -> tuple[str, ...]:
-    figures = (statistics.mean(ratios), *(_quantile(ratios, share) for share in (0.1, 0.5, 0.9)), max(ratios))
-    return tuple(f"{each:.3f}" for each in figures)
-
-
 def _share(ratios: Sequence[float]) -> float:
     return sum(ratio <= 1 + 1e-6 for ratio in ratios) / len(ratios)
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 
@@ -53,3 +54,16 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     """Median and quartiles, for a cell."""
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """One of the values: that which stands at this share of them in order."""
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+
+
+def ratios_row(ratios: Sequence[float], extreme: Callable[[Sequence[float]], float]) -> tuple[str, ...]:
+    """Cells: mean, 10 %, median, 90 %, and the least or the most; empty ones if there are no ratios."""
+    if not ratios:
+        return ("",) * 5
+    figures = (mean(ratios), *(quantile(ratios, share) for share in (0.1, 0.5, 0.9)), extreme(ratios))
+    return tuple(f"{each:.3f}" for each in figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from random import Random
 from typing import Any
 
@@ -10,30 +9,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
+from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.optimum_planner import plan_optimum
-from framepilot_operator.planning.plan_document import plan_document
 from framepilot_operator.planning.simulation.simulate import simulate
 from framepilot_operator.planning.workload_file import read_workload
 from framepilot_operator.planning.workload_planner import least_latency_ms, plan_workload
-from support.plan_checker import problems
+from support.checked_plan import checked, planned
 from support.workloads import GRAPHS, workload
 
 
 def others(document: dict[str, Any], share: float = 1.0) -> dict[str, Any]:
     """The same under the rule, with a share of the objective: half of it holds what the other rule just holds."""
     return document | {"collection": "others", "objective_ms": float(document["objective_ms"]) * share}
-
-
-def planned(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
-    return plan_workload(read_workload(document), cost_model, lambda: 0.0)
-
-
-def checked(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
-    plan = planned(document, cost_model)
-    assert plan.feasible, plan.reason
-    assert problems(document, json.loads(json.dumps(plan_document(plan, 0.0)))) == []
-    return plan
 
 
 def one(objective_ms: float, rate: float, *configurations: tuple[int, float]) -> dict[str, Any]:

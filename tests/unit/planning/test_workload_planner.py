@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
 
@@ -10,23 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framepilot_operator.planning.allocation import CostModel, WorkloadPlan
-from framepilot_operator.planning.plan_document import plan_document
-from framepilot_operator.planning.workload_file import read_workload
-from framepilot_operator.planning.workload_planner import plan_workload
-from support.plan_checker import problems
+from framepilot_operator.planning.allocation import CostModel
+from support.checked_plan import checked, planned
 from support.workloads import GRAPHS, workload
-
-
-def planned(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
-    return plan_workload(read_workload(document), cost_model, lambda: 0.0)
-
-
-def checked(document: dict[str, Any], cost_model: CostModel = "fractional") -> WorkloadPlan:
-    plan = planned(document, cost_model)
-    assert plan.feasible, plan.reason
-    assert problems(document, json.loads(json.dumps(plan_document(plan, 0.0)))) == []
-    return plan
 
 
 @settings(max_examples=60, deadline=None)

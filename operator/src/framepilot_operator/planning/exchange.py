@@ -38,17 +38,24 @@ def exchanged(
     while best is not before:
         before = best
         for index, each in enumerate(near):
+            others, most = _without(index, best, here, objective_ms), best.cost * (1 - PROVED)
             for piece in each:
-                others = here.bound(best.pieces, objective_ms) - best.pieces[index].reduced(here.modules[index])
-                most = best.cost * (1 - PROVED)
                 if others + piece.reduced(here.modules[index]) >= most:
                     continue
                 if tries >= MOST_TRIES:
                     return best
                 tries += 1
                 chosen = (*best.pieces[:index], piece, *best.pieces[index + 1 :])
-                best, here = _settled(inputs, chosen, objective_ms, most) or (best, here)
+                settled = _settled(inputs, chosen, objective_ms, most)
+                if settled is not None:
+                    best, here = settled
+                    others, most = _without(index, best, here, objective_ms), best.cost * (1 - PROVED)
     return best
+
+
+def _without(index: int, split: Split, worth: Worth, objective_ms: float) -> float:
+    """What a split comes to at least by this worth, less the part of one module."""
+    return worth.bound(split.pieces, objective_ms) - split.pieces[index].reduced(worth.modules[index])
 
 
 def _settled(
