@@ -114,13 +114,16 @@ def test_whoever_is_told_to_stop_gives_the_lease_back_first(namespace: Kubectl, 
 
 def test_whoever_did_not_run_while_another_took_over_writes_nothing_any_more(namespace: Kubectl, start: Start):
     first, second = leader_first(start)
+    # It is stopped while it waits for an answer, with the status still to be written: no write is on its way.
+    first.proxy.hold_answers("/deployments")
     declare(namespace)
-    until("an instance", lambda: image(namespace) == "first")
+    eventually(first.proxy.holds, "the first to write an instance")
     first.send(signal.SIGSTOP)
     until("the instance of the second", lambda: image(namespace) == "second")
     eventually(lambda: second.leads, "the second to lead")
     written = len(first.proxy.writes())
     went_on_at = time.monotonic()
+    first.proxy.release_answers()
     first.send(signal.SIGCONT)
     assert first.ended() == 1
     print(f"went on after the lease was another's: ended after {time.monotonic() - went_on_at:.1f} s")

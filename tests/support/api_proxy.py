@@ -52,6 +52,8 @@ class ApiProxy:
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._held: str | None = None
+        self._answers_pass = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def writes(self) -> list[Request]:
@@ -79,6 +81,18 @@ class ApiProxy:
         if self._runner is not None:
             self._do(self._runner.cleanup())
             self._runner = None
+
+    def hold_answers(self, to: str) -> None:
+        """From now on, what the server answers to writes of this path waits. The client waits with it."""
+        self._held = to
+
+    def holds(self) -> bool:
+        """Whether a write that is done waits for its answer."""
+        return self._held is not None and any(self._held in each.path for each in self.writes())
+
+    def release_answers(self) -> None:
+        self._held = None
+        self._loop.call_soon_threadsafe(self._answers_pass.set)
 
     def come_back(self) -> None:
         self._runner = self._do(self._listen())
@@ -110,7 +124,10 @@ class ApiProxy:
         async with session.request(
             request.method, self._server + request.path_qs, headers=headers, data=await request.read() or None
         ) as answer:
-            self.requests.append(Request(request.method, request.path_qs, headers.get("User-Agent", ""), answer.status))
+            noted = Request(request.method, request.path_qs, headers.get("User-Agent", ""), answer.status)
+            self.requests.append(noted)
+            if noted.writes and self._held is not None and self._held in noted.path:
+                await self._answers_pass.wait()
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
             # The client may be gone by now.
             with suppress(ConnectionError):

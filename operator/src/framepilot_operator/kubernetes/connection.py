@@ -1,7 +1,8 @@
 """How the process reaches the API server: one configuration, from which every client takes where and as whom.
 
 What makes two replicas safe is here: a client that asks before each write whether it may still write. A process that
-was stopped for a while and goes on finds out at its next write, and not after it.
+was stopped for a while and goes on finds out at its next write, and not after it. A request that was on its way when
+the process was stopped does arrive; whoever leads by then sees it and puts it right, like any change from outside.
 """
 
 from __future__ import annotations
