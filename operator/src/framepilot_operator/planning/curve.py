@@ -95,17 +95,19 @@ class ModuleSearch:
         """
         self._slope, self._limit, self._pricing = slope, limit, False
         self._begin(most_visits)
-        pieces, all_of_them = self.near(slope, limit)
-        self.complete = self.complete and all_of_them
-        return pieces
+        near = self._near(slope, limit)
+        self.complete = self.complete and len(near) <= self._most_pieces
+        chosen = sorted(near[: self._most_pieces])
+        return envelope((self.pieces[index] for index in chosen), self._most_pieces // 3)
 
-    def near(self, slope: float, limit: float) -> tuple[list[Piece], bool]:
-        """Of the pieces that are found those of `within`, the best if there are too many; and whether it is all."""
-        reduced = ((piece.reduced(slope), index) for index, piece in enumerate(self.pieces))
-        near = sorted((least, index) for least, index in reduced if least <= limit)
-        chosen = sorted(index for _, index in near[: self._most_pieces])
-        pieces = envelope((self.pieces[index] for index in chosen), self._most_pieces // 3)
-        return pieces, len(near) <= self._most_pieces
+    def best(self, slope: float, limit: float, most: int) -> list[Piece]:
+        """Of the pieces that are found those where cost + slope x budget comes to `limit` or less, the best `most`."""
+        return [self.pieces[index] for index in self._near(slope, limit)[:most]]
+
+    def _near(self, slope: float, limit: float) -> list[int]:
+        """Which of the pieces that are found come to `limit` or less, the best first."""
+        reduced = [(piece.reduced(slope), index) for index, piece in enumerate(self.pieces)]
+        return [index for least, index in sorted(reduced) if least <= limit]
 
     def _begin(self, most_visits: int) -> None:
         self.visits, self._most_visits, self.floor = 0, most_visits, math.inf

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from framepilot_operator.planning.pieces import Piece
 from framepilot_operator.planning.split import Split, settle
@@ -27,11 +27,12 @@ PROVED: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The best split, what no split can be cheaper than, and whether they agree."""
+    """The best split, what no split can be cheaper than, whether they agree, and what found it."""
 
     best: Split | None
     bound: float
     proved: bool
+    method: Literal["programme", "search"] = "programme"
 
 
 def reference(

@@ -28,24 +28,31 @@ class Piece(NamedTuple):
     pole: float
     source: object
 
+    # These are asked for more often than anything else in a search, and written for that.
     def cost(self, budget: float) -> float:
         """What it costs with a budget of at least `low`."""
-        if not self.rise:
-            return self.base
-        return self.base + self.rise / ((min(self.high, budget)) - self.pole)
+        _, high, base, rise, pole, _ = self
+        if not rise:
+            return base
+        return base + rise / ((min(high, budget)) - pole)
 
     def best(self, slope: float) -> float:
         """The budget at which cost + slope x budget is least."""
-        if not self.rise:
-            return self.low
+        low, high, _, rise, pole, _ = self
+        if not rise:
+            return low
         if slope <= 0:
-            return self.high
-        return min(max(self.pole + math.sqrt(self.rise / slope), self.low), self.high)
+            return high
+        budget = pole + math.sqrt(rise / slope)
+        return low if budget < low else min(budget, high)
 
     def reduced(self, slope: float) -> float:
         """The least of cost + slope x budget."""
+        low, _, base, rise, pole, _ = self
+        if not rise:
+            return base + slope * low
         budget = self.best(slope)
-        return self.cost(budget) + slope * budget
+        return base + rise / (budget - pole) + slope * budget
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
@@ -30,14 +31,31 @@ from framepilot_operator.planning.workload import Workload
 Clock = Callable[[], float]
 """Seconds, from any moment."""
 
-MOST_VISITS: Final = 2_000
-"""Beginnings of a module's plans that one look for its pieces may take."""
-ALL_VISITS: Final = 8_000
-"""What all modules together may take, in all looks."""
-FIRST_LOOK: Final = 3_000
-"""Steps of the first look at choices, among the plans known so far."""
-MOST_STEPS: Final = 8_000
-"""Steps of the search for the best choice, before what was found must do."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a search may take before what was found must do; all are counts, so that every machine finds the same.
+
+    A module's plans are looked for by their beginnings: `visits` is what one look may take, `all_visits` what all looks
+    at all modules may. Choices are searched by steps: `first_steps` among the best `known` plans of each module, and
+    then `steps` among the best `pieces`.
+    """
+
+    visits: int = 800
+    all_visits: int = 3_000
+    known: int = 20
+    first_steps: int = 300
+    pieces: int = MOST_PIECES
+    steps: int = 2_000
+
+
+QUICK: Final = Limits()
+"""Milliseconds."""
+THOROUGH: Final = Limits(
+    visits=30_000, all_visits=1_000_000, known=100, first_steps=10_000, pieces=3_000, steps=300_000
+)
+"""Seconds, for nearly every workload with a proof."""
+
 ROUNDS: Final = 6
 WORTHWHILE: Final = 1e-3
 """Another round is made while the last one raised the bound by this share."""
@@ -51,7 +69,7 @@ class Search:
         workload: Workload,
         cost_model: CostModel,
         out_of_time: Callable[[], bool],
-        most_pieces: int = MOST_PIECES,
+        limits: Limits = QUICK,
     ) -> None:
         self.workload = workload
         self.cost_model: CostModel = cost_model
@@ -63,10 +81,11 @@ class Search:
         ways = ways_through(self.inputs, least)
         longest = [self.objective_ms - way + own for way, own in zip(ways, least, strict=True)]
         self.searches = [
-            ModuleSearch(module, max(own, room), cost_model, most_pieces)
+            ModuleSearch(module, max(own, room), cost_model, limits.pieces)
             for module, room, own in zip(workload.modules, longest, least, strict=True)
         ]
-        self._visits_left = ALL_VISITS
+        self._limits = limits
+        self._visits_left = limits.all_visits
         self.program = program(self.inputs)
         self.bound = 0.0
         self.least: list[float] = []
@@ -82,18 +101,18 @@ class Search:
         if self._proved():
             return
         known = [
-            search.near(slope, limit)[0]
-            for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True)
+            search.best(slope, limit, self._limits.known)
+            for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True)
         ]
-        self._choose(known, worth, Effort(FIRST_LOOK, self.out_of_time))
+        self._choose(known, worth, Effort(self._limits.first_steps, self.out_of_time))
         self._exchange(worth)
         if self._proved() or self.out_of_time():
             return
         pieces: list[list[Piece]] = []
-        for search, slope, limit in zip(self.searches, worth.modules, self._limits(), strict=True):
+        for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True):
             pieces.append(search.within(slope, limit, self._visits()))
             self._visits_left -= search.visits
-        floor = self._choose(pieces, worth, Effort(MOST_STEPS, self.out_of_time))
+        floor = self._choose(pieces, worth, Effort(self._limits.steps, self.out_of_time))
         if all(search.complete for search in self.searches):
             self.bound = max(self.bound, floor)
         if not self._proved():
@@ -125,7 +144,7 @@ class Search:
 
     def _visits(self) -> int:
         """How many beginnings a module may look at now: whoever is asked later shall have some, too."""
-        return min(MOST_VISITS, self._visits_left // 3)
+        return min(self._limits.visits, self._visits_left // 3)
 
     def _multipliers(self) -> Multipliers:
         hulls = [search.corners for search in self.searches]
@@ -168,7 +187,7 @@ class Search:
     def _cheapest(self) -> float:
         return math.inf if self.best is None else self.best.cost
 
-    def _limits(self) -> list[float]:
+    def _dearest(self) -> list[float]:
         """How much each module's part of the bound may be in a whole that is cheaper than the best that is known."""
         if self.best is None:
             return [math.inf] * len(self.least)
