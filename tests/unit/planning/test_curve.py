@@ -93,6 +93,22 @@ def test_a_search_that_is_cut_short_knows_what_it_may_have_missed(seed: int, wor
         assert found == pytest.approx(best, rel=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(1.0, 3.0))
+def test_plans_for_budgets_around_one_are_plans_and_one_of_them_keeps_it(seed: int, looseness: float) -> None:
+    one = read_workload(workload(seed)).modules[0]
+    budget, longest_ms = looseness * one.least_latency_ms, 3 * one.least_latency_ms
+    exact = ModuleSearch(one, longest_ms, most_pieces=MOST_VISITS)
+    pieces = exact.within(0.0, math.inf, MOST_VISITS)
+    search = ModuleSearch(one, longest_ms)
+    search.around(budget)
+    costs = [piece.cost(budget) for piece in search.pieces if piece.low <= budget * (1 + 1e-9)]
+    assert costs
+    if exact.complete:
+        least = min(piece.cost(budget) for piece in pieces if piece.low <= budget * (1 + 1e-9))
+        assert min(costs) >= least * (1 - 1e-9)
+
+
 def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> None:
     one = WorkloadModule("m", (), 1.0, (Configuration("t4", 1.0, 8, 20.0),))
     (piece,) = ModuleSearch(one, 100.0).within(0.0, math.inf, MOST_VISITS)

@@ -26,6 +26,10 @@ from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelop
 from framepilot_operator.planning.workload import WorkloadModule
 
 SEEDS: Final = 12
+AROUND: Final = 2.0
+"""How far around a budget others are looked at: from half of it to twice as much."""
+NEXT: Final = 1.02
+"""From one of them to the next."""
 MOST_PIECES: Final = 300
 """Pieces of a module's cost that are compared, before the best of them must do."""
 
@@ -93,8 +97,16 @@ class ModuleSearch:
 
         At most `most_visits` beginnings are looked at, before what was found must do.
         """
+        self.look(slope, limit, most_visits)
+        return self.near(slope, limit)
+
+    def look(self, slope: float, limit: float, most_visits: int) -> None:
+        """Finds these pieces, and does not list them."""
         self._slope, self._limit, self._pricing = slope, limit, False
         self._begin(most_visits)
+
+    def near(self, slope: float, limit: float) -> list[Piece]:
+        """Those of them that are found."""
         near = self._near(slope, limit)
         self.complete = self.complete and len(near) <= self._most_pieces
         chosen = sorted(near[: self._most_pieces])
@@ -108,6 +120,15 @@ class ModuleSearch:
         """Which of the pieces that are found come to `limit` or less, the best first."""
         reduced = [(piece.reduced(slope), index) for index, piece in enumerate(self.pieces)]
         return [index for least, index in sorted(reduced) if least <= limit]
+
+    def around(self, budget_ms: float) -> None:
+        """Finds the plans that take as many as they may of each configuration in rank order, for budgets around one."""
+        self._slope, self._limit, self._pricing = 0.0, math.inf, False
+        end = min(budget_ms * AROUND, self.longest_ms)
+        budget_ms /= AROUND
+        while budget_ms <= end:
+            self._greedy(budget_ms)
+            budget_ms *= NEXT
 
     def _begin(self, most_visits: int) -> None:
         self.visits, self._most_visits, self.floor = 0, most_visits, math.inf

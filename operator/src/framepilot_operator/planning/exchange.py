@@ -13,7 +13,7 @@ from typing import Final
 from framepilot_operator.planning.pieces import PROVED, Piece
 from framepilot_operator.planning.split import Split, Worth, settle
 
-MOST_PIECES: Final = 40
+MOST_PIECES: Final = 100
 """Of each module, the best at what a millisecond is worth."""
 MOST_TRIES: Final = 200
 

@@ -3,10 +3,11 @@
 1. Each module's cost is sampled, and multipliers say what a millisecond is worth at each module (`multipliers.py`).
 2. Each module is asked for its best plan at that worth (`curve.py`): new plans sharpen the multipliers, and the sum is
    a bound that no split can beat.
-3. A split near the bound is found among the plans known so far, and made better by exchanges (`exchange.py`). The
-   difference, `spare`, says how much worse than its best a module's plan may be and still be part of the optimum: only
-   those are listed, all of them.
-4. The best choice among them is found (`choice.py`). It is the optimum, unless the effort was not enough.
+3. A split near the bound is found among the plans known so far, and made better: by exchanges (`exchange.py`), and by
+   plans for budgets around its own, all modules taken together (`combination.py`).
+4. The difference to the bound, `spare`, says how much worse than its best a module's plan may be and still be part of
+   the optimum: only those are listed, all of them, and the best choice among them is found (`choice.py`). It is the
+   optimum, unless the effort was not enough.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
+from framepilot_operator.planning.combination import combined
 from framepilot_operator.planning.curve import MOST_PIECES, ModuleSearch
 from framepilot_operator.planning.effort import Effort
 from framepilot_operator.planning.exchange import exchanged
@@ -37,13 +39,14 @@ class Limits:
     """What a search may take before what was found must do; all are counts, so that every machine finds the same.
 
     A module's plans are looked for by their beginnings: `visits` is what one look may take, `all_visits` what all looks
-    at all modules may. Choices are searched by steps: `first_steps` among the best `known` plans of each module, and
-    then `steps` among the best `pieces`.
+    at all modules may. Choices are searched by steps: `steps` among the best `pieces` of each module, or among the best
+    `known` ones where they could not all be listed; `first_steps` in a first look at graphs that are not made of series
+    and parallel parts.
     """
 
     visits: int = 800
     all_visits: int = 3_000
-    known: int = 20
+    known: int = 60
     first_steps: int = 300
     pieces: int = MOST_PIECES
     steps: int = 2_000
@@ -100,23 +103,14 @@ class Search:
         worth = self.worth = self._bounded()
         if self._proved():
             return
-        known = [
-            search.best(slope, limit, self._limits.known)
-            for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True)
-        ]
-        self._choose(known, worth, Effort(self._limits.first_steps, self.out_of_time))
+        if self.program is None or self.best is None:
+            self._choose(self._known(worth), worth, Effort(self._limits.first_steps, self.out_of_time))
         self._exchange(worth)
+        self._combine(worth)
         if self._proved() or self.out_of_time():
             return
-        pieces: list[list[Piece]] = []
-        for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True):
-            pieces.append(search.within(slope, limit, self._visits()))
-            self._visits_left -= search.visits
-        floor = self._choose(pieces, worth, Effort(self._limits.steps, self.out_of_time))
-        if all(search.complete for search in self.searches):
-            self.bound = max(self.bound, floor)
-        if not self._proved():
-            self._exchange(worth)
+        self._choose_within(worth)
+        self._exchange(worth)
 
     def _bounded(self) -> Worth:
         """Multipliers with the best bound that a few rounds find."""
@@ -163,6 +157,27 @@ class Search:
             chosen.append(fitting[0] if fitting else min(search.pieces, key=lambda piece: piece.low))
         self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()).split)
 
+    def _known(self, worth: Worth) -> list[list[Piece]]:
+        """The best plans of each module that are known, as far as they may be part of a better whole."""
+        return [
+            search.best(slope, limit, self._limits.known)
+            for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True)
+        ]
+
+    def _choose_within(self, worth: Worth) -> None:
+        """Lists all that may be part of a better whole, and makes the best choice; else among what is known."""
+        limits = self._dearest()
+        for search, slope, limit in zip(self.searches, worth.modules, limits, strict=True):
+            search.look(slope, limit, self._visits())
+            self._visits_left -= search.visits
+        pieces = self._known(worth)
+        if all(search.complete for search in self.searches):
+            each = zip(self.searches, worth.modules, limits, strict=True)
+            pieces = [search.near(slope, limit) for search, slope, limit in each]
+        floor = self._choose(pieces, worth, Effort(self._limits.steps, self.out_of_time))
+        if all(search.complete for search in self.searches):
+            self.bound = max(self.bound, floor)
+
     def _choose(self, pieces: Sequence[Sequence[Piece]], worth: Worth, effort: Effort) -> float:
         """Looks for the best combination of pieces; what none of them costs less than."""
         if not all(pieces):
@@ -171,6 +186,19 @@ class Search:
         choice.run(self.bound)
         self.best = choice.best
         return choice.floor
+
+    def _combine(self, worth: Worth) -> None:
+        """Makes the best that is known better by plans for budgets around its own, all modules taken together."""
+        if self.best is None or self._proved() or self.out_of_time():
+            return
+        for search, budget_ms in zip(self.searches, self.best.budgets_ms, strict=True):
+            search.around(budget_ms)
+        if self.program is not None:
+            pieces = [search.pieces for search in self.searches]
+            spare = max(self.best.cost - self.bound, 0.0)
+            for chosen in combined(self.program, pieces, worth, self.least, spare, self.objective_ms):
+                self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()).split)
+        self._exchange(worth)
 
     def _exchange(self, worth: Worth) -> None:
         """Makes the best that is known better, if exchanging single pieces does."""
