@@ -110,8 +110,9 @@ samples: setup ## Fetch and build the sample models and videos into the cache
 	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
 
 .PHONY: servers
-servers: setup ## Install the servers that tests need from Debian, as root; elsewhere say which
+servers: setup ## Install the servers and the compiler that tests need from Debian, as root; elsewhere say which
 	@$(BIN)/python -m support.gstreamer
+	@$(BIN)/python -m support.nvml
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)
