@@ -215,7 +215,8 @@ class App:
 
     def _batch_done(self, done: BatchDone) -> None:
         self._machinery.metrics.batch(done)
-        self._machinery.pipeline.batch_done(done)
+        post_s = self._machinery.pipeline.batch_done(done)
+        self._machinery.metrics.decoded(done.module, post_s)
 
     def _items_late(self, late: ItemsLate) -> None:
         self._machinery.pipeline.items_late(late)

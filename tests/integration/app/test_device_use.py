@@ -9,7 +9,7 @@ import pytest
 
 from framepilot.contract.desired import Batch, Delivery, DesiredModule, DesiredSink, DesiredStream, ModelRef, Pipeline
 from framepilot.contract.observed import DeviceUse, UtilizationSource
-from support.app_process import COMMAND, AppProcess, delivered
+from support.app_process import COMMAND, AppProcess, delivered, metric
 from support.eventually import eventually
 from support.nvml import library
 from support.nvml.library import NvmlState
@@ -89,6 +89,23 @@ def test_what_the_gpu_does_is_seen_while_it_changes(app, gpu):
     assert found.throttled == ("sw_power_cap", "hw_thermal_slowdown")
     assert (found.ecc_corrected, found.ecc_uncorrected, found.last_xid) == (3, 0, 79)
     assert found.uuid == library.A_GPU["uuid"]
+    text = app.get("/metrics")[1]
+    assert metric(text, "framepilot_device_utilization_ratio", source="nvml") == 0.85
+    assert metric(text, "framepilot_device_memory_used_bytes") == 20 * 2**30
+    assert metric(text, "framepilot_device_throttled") == 2
+    assert metric(text, "framepilot_device_telemetry_up") == 1
+
+
+def test_every_stage_of_a_frame_has_its_time(app):
+    whole = {"service": "tests/watched"}
+
+    def timed(name: str, **labels: str) -> bool:
+        return metric(app.get("/metrics")[1], f"{name}_sum", **whole, **labels) > 0
+
+    eventually(lambda: timed("framepilot_stream_decode_seconds", stream="s"), "decode")
+    for stage in ("pre", "queue", "infer", "post"):
+        eventually(lambda stage=stage: timed("framepilot_module_stage_seconds", stage=stage), stage)
+    eventually(lambda: timed("framepilot_sink_write_seconds", sink="events"), "the sink")
 
 
 def test_what_this_process_has_of_its_memory(app, gpu):
@@ -118,6 +135,10 @@ def test_what_is_not_supported_is_absent(app, gpu):
     assert (found.nvml, found.error, found.memory_used_bytes) == (True, None, 5)
     assert found.source is UtilizationSource.DEVICE_THREAD
     assert (found.power_watts, found.ecc_corrected, found.throttled, found.mig) == (None, None, None, None)
+    text = app.get("/metrics")[1]
+    for name in ("power_watts", "temperature_celsius", "clock_hertz", "throttled", "ecc_errors_total", "mig"):
+        assert f"\n# TYPE framepilot_device_{name}" in text
+        assert f"\nframepilot_device_{name}" not in text
 
 
 def test_what_may_not_be_read_costs_nothing_else(app, gpu):
@@ -156,6 +177,9 @@ def test_a_library_that_cannot_be_loaded_leaves_the_device_thread(tmp_path):
     eventually(lambda: "libnvidia-ml.so.1 cannot be loaded" in (use(app).error or ""), "the reason")
     eventually(lambda: use(app).utilization == 0, "the device thread's share")
     assert use(app).source is UtilizationSource.DEVICE_THREAD
+    text = app.get("/metrics")[1]
+    assert 'framepilot_device_utilization_ratio{source="device thread"} 0.0' in text
+    assert "framepilot_device_telemetry_up 0.0" in text
     assert app.stop() == 0
 
 

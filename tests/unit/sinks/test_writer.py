@@ -20,7 +20,9 @@ from support.sink_double import MemorySink, numbered
 
 def writer(sink, outbox, **parts):
     opener = parts.pop("open_sink", sink.open if sink else None)
-    return SinkWriter("events", outbox, opener, **{"jitter": lambda: 0.0, "idle_s": 0.01, **parts})
+    return SinkWriter(
+        "events", outbox, opener, **{"on_write": lambda _: None, "jitter": lambda: 0.0, "idle_s": 0.01, **parts}
+    )
 
 
 def offer(outbox, lines):

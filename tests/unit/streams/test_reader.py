@@ -24,7 +24,7 @@ class Collector:
         self.over = threading.Event()
         self._after = after
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix):
+    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s):
         self.offers.append((read_number(image), epoch, sequence, captured_at, captured_unix))
         self._after(self.offers)
 
