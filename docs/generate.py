@@ -25,8 +25,15 @@ and shares from 0 to 1. Labels have values from what is declared, or from a fixe
 
 ## The inference app
 
-What a device does not support has no sample, never a 0. Without an NVIDIA GPU, or without an answer of its driver, the
-utilization is that of the app's own device thread, and `source` says so.
+`framepilot_device_*` are of the GPU that computes, asked once a second through NVIDIA's NVML; `--nvml-device`, or
+`FRAMEPILOT_NVML_DEVICE` in its environment, has the app watch another one by its index, UUID or PCI bus id, or `none`.
+
+- What the GPU or its driver does not support has no sample, and never a 0.
+- Where NVML says nothing of the utilization (no NVIDIA GPU, a Jetson, a MIG instance, a driver that is gone or hangs),
+  it is that of the app's own device thread under the same name, and `source` says so.
+- A GPU that is lost and a driver that is restarted are asked again after waits of 1 to 30 s. Meanwhile
+  `framepilot_device_telemetry_up` is 0, the values of the GPU have no samples, and `device.use.error` of `/status` says
+  why. Frames go on as far as the GPU lets them.
 
 """
 _OPERATOR: Final = """

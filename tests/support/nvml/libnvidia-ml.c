@@ -95,12 +95,20 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, device_t *device) {
     return index == 0 ? SUCCESS : INVALID_ARGUMENT;
 }
 
-int nvmlDeviceGetHandleByUUID(const char *uuid, device_t *device) {
+static int find(const char *function, const char *key, const char *name, device_t *device) {
     char value[LINE];
-    int status = enter("nvmlDeviceGetHandleByUUID");
+    int status = enter(function);
     if (status != SUCCESS) return status;
     *device = &gpu;
-    return lookup("uuid", value) && strcmp(value, uuid) == 0 ? SUCCESS : NOT_FOUND;
+    return lookup(key, value) && strcmp(value, name) == 0 ? SUCCESS : NOT_FOUND;
+}
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, device_t *device) {
+    return find("nvmlDeviceGetHandleByUUID", "uuid", uuid, device);
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, device_t *device) {
+    return find("nvmlDeviceGetHandleByPciBusId_v2", "pci_bus_id", bus_id, device);
 }
 
 int nvmlDeviceGetUUID(device_t device, char *uuid, unsigned int length) {

@@ -16,9 +16,13 @@ PACKAGES = ("gcc", "libc6-dev")
 NO_PERMISSION = 4
 DRIVER_NOT_LOADED = 9
 GPU_IS_LOST = 15
+VERSION_MISMATCH = 18
+UNKNOWN = 999
 
 A_GPU: Mapping[str, object] = {
     "uuid": "GPU-5a0c1f2e-0000-4000-8000-0123456789ab",
+    "pci_bus_id": "00000000:3B:00.0",
+    "is_mig_device": 0,
     "mig": 0,
     "utilization": 40,
     "memory_used": 6 * 2**30,
@@ -40,8 +44,8 @@ def compiler_is_missing() -> bool:
     return shutil.which(COMPILER) is None or not HEADER.is_file()
 
 
-def build(folder: Path) -> Path:
-    """Compile the library into this folder."""
+def build(folder: Path, source: Path = SOURCE) -> Path:
+    """Compile the library, or another source under its name, into this folder."""
     path = folder / NAME
     command = [
         COMPILER,
@@ -54,7 +58,7 @@ def build(folder: Path) -> Path:
         "-fPIC",
         "-shared",
     ]
-    subprocess.run([*command, f"-Wl,-soname,{NAME}", "-o", str(path), str(SOURCE)], check=True)
+    subprocess.run([*command, f"-Wl,-soname,{NAME}", "-o", str(path), str(source)], check=True)
     return path
 
 

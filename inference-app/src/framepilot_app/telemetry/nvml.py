@@ -67,7 +67,7 @@ class Nvml:
         self._events: object = None
         try:
             self._device = _find(names)
-            self._is_mig = bool(self._ask("MIG", lambda: int(pynvml.nvmlDeviceIsMigDeviceHandle(self._device))))
+            self._is_mig = bool(self._ask("MIG", lambda: bool(pynvml.nvmlDeviceIsMigDeviceHandle(self._device))))
             self._gpu = self._device
             if self._is_mig:
                 self._gpu = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._device)
@@ -75,7 +75,7 @@ class Nvml:
         except pynvml.NVMLError as error:
             self.close()
             raise _explained(error) from None
-        except NvmlError:
+        except Exception:
             self.close()
             raise
 
@@ -87,9 +87,13 @@ class Nvml:
         """
         self._denied = []
         try:
-            return self._read()
+            readings = self._read()
         except pynvml.NVMLError as error:
             raise _explained(error) from None
+        if readings == Readings():
+            # What a handle from before a driver's restart may answer; no GPU is without a UUID and memory.
+            raise NvmlError("NVML supports no question about the GPU; its driver may have been restarted")
+        return readings
 
     def close(self) -> None:
         """Give NVML back; what is gone needs no closing."""
