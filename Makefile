@@ -74,13 +74,14 @@ e2e: setup samples cluster ## Run the end-to-end tests in that Kubernetes (ARGS=
 	FRAMEPILOT_E2E=1 $(BIN)/python -m pytest -s --timeout=900 tests/e2e $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style, types, the import rules, the generated CRDs and the shell scripts
+lint: setup ## Check style, types, the import rules, what is generated and the shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES) crds charts
+	$(BIN)/mypy $(SOURCES) crds charts docs
 	$(BIN)/lint-imports
 	$(BIN)/python crds/generate.py --check
 	$(BIN)/python charts/generate.py --check
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/hadolint Dockerfile examples/kubernetes/samples.Dockerfile
 
@@ -105,13 +106,18 @@ crds: setup ## Generate crds/ from the resource types, and the parts of the char
 	$(BIN)/python crds/generate.py
 	$(BIN)/python charts/generate.py
 
+.PHONY: docs
+docs: setup ## Generate docs/metrics.md from the metrics that the code names
+	$(BIN)/python docs/generate.py
+
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache
 	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
 
 .PHONY: servers
-servers: setup ## Install the servers that tests need from Debian, as root; elsewhere say which
+servers: setup ## Install the servers and the compiler that tests need from Debian, as root; elsewhere say which
 	@$(BIN)/python -m support.gstreamer
+	@$(BIN)/python -m support.nvml
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

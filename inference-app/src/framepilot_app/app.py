@@ -17,7 +17,7 @@ import cv2
 import torch
 from prometheus_client import CollectorRegistry
 
-from framepilot.contract.observed import Device, ObservedState
+from framepilot.contract.observed import Device, DeviceUse, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
@@ -31,7 +31,11 @@ from framepilot_app.service import Machinery
 from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
+from framepilot_app.telemetry.device_use import BusyReading, BusyWindow, device_use
+from framepilot_app.telemetry.gpu_names import AUTO, NONE, gpu_names
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
+from framepilot_app.telemetry.nvml import Nvml
+from framepilot_app.telemetry.sampler import Sampler
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
 from framepilot_app.web.server import serve
 
@@ -55,7 +59,8 @@ class Options:
 
     `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
     folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
-    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long.
+    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `nvml_device` is the GPU
+    to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`.
     """
 
     desired: Path
@@ -67,6 +72,7 @@ class Options:
     parent: int | None
     stuck_after_s: float
     credentials: Path | None = None
+    nvml_device: str = AUTO
 
 
 class App:
@@ -98,6 +104,9 @@ class App:
             credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
+        gpu = watched_gpu(options.nvml_device, device.device)
+        self._sampler = Sampler(functools.partial(Nvml, gpu)) if gpu else None
+        self._busy = BusyWindow()
         self._watchdog = Watchdog(
             {"device thread": lambda: device.heartbeat, "event loop": lambda: self._heartbeat}, options.stuck_after_s
         )
@@ -119,6 +128,8 @@ class App:
         self._machinery.workers.start()
         self._machinery.device.start()
         self._watchdog.start()
+        if self._sampler is not None:
+            self._sampler.start()
         runner, address = await serve(self, self._machinery.metrics.registry, self._options.host, self._options.port)
         _write_address(self._options.cache / LISTEN_FILE, address)
         log.info("listening", extra={"address": address})
@@ -155,7 +166,7 @@ class App:
             generation=controller.desired.generation if controller.desired else 0,
             error=self._error(),
             started_at=self._started_at,
-            device=describe(self._machinery.device.device),
+            device=describe(self._machinery.device.device).model_copy(update={"use": self._device_use()}),
             pipelines=tuple(observed_pipeline(service) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
             modules=tuple(module for service in services for module in observed_modules(service)),
@@ -163,13 +174,18 @@ class App:
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 
+    def _device_use(self) -> DeviceUse:
+        watch = self._sampler.watch() if self._sampler is not None else None
+        return device_use(watch, self._busy.share(), time.monotonic(), time.time())
+
     def _error(self) -> str | None:
         errors = [self._controller.error, self._machinery.journal.error]
         return "; ".join(error for error in errors if error) or None
 
     async def _beat(self) -> None:
         while True:
-            self._heartbeat = time.monotonic()
+            self._heartbeat = now = time.monotonic()
+            self._busy.add(BusyReading(now, self._machinery.device.busy_s))
             await asyncio.sleep(BEAT_S)
 
     async def _follow(self) -> None:
@@ -193,11 +209,14 @@ class App:
             log.error("frames in flight were not delivered", extra={"frames": self.observe().frames.in_flight})  # noqa: TRY400
         await asyncio.to_thread(self._machinery.device.stop)
         await asyncio.to_thread(self._watchdog.stop)
+        if self._sampler is not None:
+            await asyncio.to_thread(self._sampler.stop)
         await asyncio.to_thread(self._machinery.workers.stop)
 
     def _batch_done(self, done: BatchDone) -> None:
         self._machinery.metrics.batch(done)
-        self._machinery.pipeline.batch_done(done)
+        post_s = self._machinery.pipeline.batch_done(done)
+        self._machinery.metrics.decoded(done.module, post_s)
 
     def _items_late(self, late: ItemsLate) -> None:
         self._machinery.pipeline.items_late(late)
@@ -219,6 +238,15 @@ def describe(device: torch.device) -> Device:
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Device(device_class="cpu", name=f"{cores()} cores", memory_bytes=memory)
+
+
+def watched_gpu(choice: str, device: torch.device) -> tuple[str, ...]:
+    """What NVML may call the GPU to watch, the best name first; none where there is none to watch."""
+    if choice == AUTO and device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        uuid = torch.cuda.get_device_properties(index).uuid
+        return gpu_names(os.environ.get("CUDA_VISIBLE_DEVICES"), index, str(uuid))
+    return () if choice in {AUTO, NONE} else (choice,)
 
 
 def prepare_process() -> None:

@@ -12,6 +12,7 @@ import typer
 from pythonjsonlogger.json import JsonFormatter
 
 from framepilot_app.supervision.log_limit import LimitedHandler
+from framepilot_app.telemetry.gpu_names import AUTO, NONE, is_gpu_name
 
 GLIBC_TUNABLES: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
 """Without it glibc maps and unmaps every large activation anew, which doubles the time of large batches."""
@@ -42,6 +43,14 @@ def run(
         ),
     ] = 60.0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto: the first GPU if there is one.")] = "auto",
+    nvml_device: Annotated[
+        str,
+        typer.Option(
+            envvar="FRAMEPILOT_NVML_DEVICE",
+            help="The GPU whose telemetry is shown, if it is not the one that computes: INDEX, UUID, PCI bus id, "
+            "auto: the one that computes, or none.",
+        ),
+    ] = "auto",
     credentials: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +63,12 @@ def run(
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or not host:
         raise typer.BadParameter(f"'{listen}' is not HOST:PORT, as in 127.0.0.1:8080", param_hint="--listen")
+    if nvml_device not in {AUTO, NONE} and not is_gpu_name(nvml_device):
+        raise typer.BadParameter(
+            f"'{nvml_device}' names no GPU: auto, none, an index, a UUID as in GPU-1f3c…, or a PCI bus id as in "
+            "00000000:3b:00.0; nvidia-smi -L lists them",
+            param_hint="--nvml-device",
+        )
     _log_as_json()
     from framepilot_app.app import Options  # noqa: PLC0415 torch takes seconds to import; --help should not
     from framepilot_app.app import run as run_app  # noqa: PLC0415
@@ -69,6 +84,7 @@ def run(
             parent=parent_pid,
             stuck_after_s=stuck_after,
             credentials=credentials,
+            nvml_device=nvml_device,
         )
     )
 

@@ -115,7 +115,7 @@ class Service:
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
         self._stopping: list[threading.Thread] = []
-        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks)
+        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks, machinery.metrics.written)
         self._graph: Graph | None = None
         self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
         self.follow(declared)

@@ -24,7 +24,7 @@ class Feed:
         self.credentials = folder / "credentials"
         self.credentials.mkdir()
         self._spools = folder / "spools"
-        self._fanout = Fanout("site/lobby", self._spools, lambda: None)
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None)
         self.offered = 0
 
     def declare(self, **fields) -> None:
@@ -33,7 +33,7 @@ class Feed:
     def restart(self, **fields) -> None:
         """End as the app does, and begin anew with the same folders."""
         self.close()
-        self._fanout = Fanout("site/lobby", self._spools, lambda: None)
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None)
         self.declare(**fields)
 
     def send(self, count: int = 1) -> None:

@@ -38,7 +38,7 @@ class World:
         )
 
     def offer(self, sequence: int) -> None:
-        self.inlet.offer(IMAGE, 1, sequence, 10.0, 0.0)
+        self.inlet.offer(IMAGE, 1, sequence, 10.0, 0.0, 0.0)
 
     def finish(self, index: int) -> None:
         journey = self.started[index]
@@ -128,7 +128,7 @@ def test_no_frame_has_the_id_of_another_when_the_clock_on_the_wall_goes_back():
     world = World(Delivery.NEWEST)
     # The reader runs for longer than this inlet, whose clock was ahead when it came in.
     for epoch, sequence in [(1, 7), (2, 0), (3, 0)]:
-        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0)
+        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0, 0.0)
     for index in range(3):
         world.finish(index)
     ids = [outcome.frame.id for outcome in world.emitted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from support.sink_double import MemorySink, numbered
 
 def writer(sink, outbox, **parts):
     opener = parts.pop("open_sink", sink.open if sink else None)
-    return SinkWriter("events", outbox, opener, **{"jitter": lambda: 0.0, "idle_s": 0.01, **parts})
+    return SinkWriter(
+        "events", outbox, opener, **{"on_write": lambda _: None, "jitter": lambda: 0.0, "idle_s": 0.01, **parts}
+    )
 
 
 def offer(outbox, lines):
@@ -42,6 +45,15 @@ def test_all_events_are_written_in_order_and_the_sink_is_closed():
     assert sink.lines == numbered(500)
     assert (sink.opened, sink.closed) == (1, 1)
     assert (balanced(outbox).written, events.error) == (500, None)
+
+
+def test_every_write_is_timed_whether_the_sink_took_it_or_not():
+    sink, outbox, took = MemorySink(errors=[SinkError("away")]), Outbox(), []
+    events = writer(sink, outbox, on_write=took.append, clock=itertools.count(step=0.25).__next__)
+    offer(outbox, numbered(1))
+    events.close()
+    assert sink.lines == numbered(1)
+    assert took == [0.25, 0.25]
 
 
 def test_a_sink_that_blocks_holds_nobody_up():

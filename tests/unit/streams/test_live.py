@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from framepilot.contract.observed import StreamState
 from framepilot_app.credentials import Credentials
+from framepilot_app.streams.attempt import Attempt
 from framepilot_app.streams.live import MOST_HANGING, LiveReader
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.source import SourceError
@@ -22,7 +24,7 @@ class Collector:
     def __init__(self):
         self.offers = []
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix):
+    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s):
         self.offers.append((epoch, sequence))
 
     def ended(self, reason):
@@ -236,3 +238,18 @@ def test_epochs_grow_when_the_clock_on_the_wall_goes_back():
     reader.stop()
     assert collector.offers[0][0] == 1_000_000
     assert collector.offers[1] == (1_000_001, 0)
+
+
+def test_a_frame_says_how_much_of_a_processor_its_decoding_took():
+    took = []
+    attempt = Attempt(
+        ReaderSettings(URI),
+        lambda: Camera(frames=3),
+        take=lambda _image, first, decode_s: took.append((first, decode_s)),
+        clock=lambda: 0.0,
+        changed=lambda: None,
+        cpu_clock=itertools.count(step=0.25).__next__,
+    )
+    attempt.start()
+    attempt.join(60)
+    assert took == [(True, 0.25), (False, 0.25), (False, 0.25)]

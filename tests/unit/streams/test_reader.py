@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -24,7 +25,7 @@ class Collector:
         self.over = threading.Event()
         self._after = after
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix):
+    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s):
         self.offers.append((read_number(image), epoch, sequence, captured_at, captured_unix))
         self._after(self.offers)
 
@@ -89,6 +90,18 @@ def test_the_source_is_opened_and_decoded_once_for_all():
 
     read_all(ReaderSettings("test://96x48?frames=5"), Collector(), Collector(), opener=opener)
     assert opened == ["test://96x48?frames=5"]
+
+
+def test_a_frame_says_how_much_of_a_processor_its_decoding_took_and_not_how_long_it_was_waited_for():
+    took = []
+
+    class Keeper(Collector):
+        def offer(self, *frame):
+            took.append(frame[-1])
+
+    cpu_clock = itertools.count(step=0.25).__next__
+    read_all(ReaderSettings("test://96x48?fps=10&frames=4"), Keeper(), cpu_clock=cpu_clock)
+    assert took == [0.25] * 4
 
 
 def test_frames_are_read_only_because_they_are_shared():

@@ -1,7 +1,8 @@
 """The base of every document that crosses a process boundary.
 
 JSON names are camelCase, Python names snake_case; documents are immutable; an unknown field is an
-error, because a field that one side sends and the other ignores is a promise that nobody keeps.
+error, because a field that one side sends and the other ignores is a promise that nobody keeps
+(`/status`, which promises nothing, is the exception).
 `explain` turns pydantic's error list into the sentences that a person acts on.
 """
 

@@ -1,13 +1,14 @@
 """Observed state: what an instance says of itself on `/status`. Times are Unix seconds, durations milliseconds.
 
 It is the journal of what is true now, never of what was wished for: the operator compares it with what it wrote.
+Whoever reads it passes over fields that are unknown, as a newer app may say more than an older operator asks for.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from framepilot.contract.desired import Batch, Digest, Name
 from framepilot.contract.document import Document, DocumentError, explain
@@ -33,7 +34,13 @@ class SinkState(StrEnum):
     FAILED = "failed"  # it failed several times in a row, and is still tried again
 
 
-class FrameCounts(Document):
+class Observation(Document):
+    """A part of `/status`; unknown fields are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class FrameCounts(Observation):
     """The accounting identity: ingested = delivered + sum(dropped) + in_flight, at every moment."""
 
     ingested: int = 0
@@ -42,7 +49,7 @@ class FrameCounts(Document):
     in_flight: int = 0
 
 
-class ObservedStream(Document):
+class ObservedStream(Observation):
     """One stream of one service; `source` has no credentials in it. `epoch` is that of its latest opening.
 
     `reason` is why it gives nothing now. `trouble` is why it was interrupted, and stays until it has run steadily for a
@@ -63,7 +70,7 @@ class ObservedStream(Document):
     frames: FrameCounts = FrameCounts()
 
 
-class ObservedPipeline(Document):
+class ObservedPipeline(Observation):
     """One service that runs here; `error` says which of its sinks failed, and why, if any did."""
 
     service: str
@@ -71,7 +78,7 @@ class ObservedPipeline(Document):
     error: str | None = None
 
 
-class ObservedSink(Document):
+class ObservedSink(Observation):
     """One sink of one service: offered = written + sum(dropped) + waiting, at every moment.
 
     `offered` counts the events handed over to it, and those that were found in its spool. `waiting` includes `spooled`,
@@ -90,7 +97,7 @@ class ObservedSink(Document):
     spooled: int = 0
 
 
-class ServingModel(Document):
+class ServingModel(Observation):
     """The version that a module runs now."""
 
     version: str
@@ -100,10 +107,12 @@ class ServingModel(Document):
 class ObservedBatch(Batch):
     """The batch in force, and since when."""
 
+    model_config = ConfigDict(extra="ignore")
+
     since: float
 
 
-class ObservedRollout(Document):
+class ObservedRollout(Observation):
     """The last rollout of a module.
 
     `pause_ms` is the time between two batches that the switch took; `longest_step_ms` the longest time that one step of
@@ -121,7 +130,7 @@ class ObservedRollout(Document):
     load_ms: float | None = None
 
 
-class Latencies(Document):
+class Latencies(Observation):
     """Means of a module's stages and quantiles of their sum, over its latest items."""
 
     pre: float = 0
@@ -132,7 +141,7 @@ class Latencies(Document):
     p99: float = 0
 
 
-class ProfilePoint(Document):
+class ProfilePoint(Observation):
     """Measured duration of one batch of this size on this device."""
 
     batch: int
@@ -140,7 +149,7 @@ class ProfilePoint(Document):
     p99_ms: float
 
 
-class ObservedModule(Document):
+class ObservedModule(Observation):
     """One module of one service. `profile` is that of the serving version; `items` counts since the start."""
 
     service: str
@@ -155,15 +164,56 @@ class ObservedModule(Document):
     profile: tuple[ProfilePoint, ...] = ()
 
 
-class Device(Document):
-    """The device of an instance: its class (`cpu`, or the GPU's product name in lower case), name, memory."""
+class UtilizationSource(StrEnum):
+    """Who says how busy a device is."""
+
+    NVML = "nvml"  # its driver: all that runs on it
+    DEVICE_THREAD = "device thread"  # the app's own thread: what this instance runs on it
+
+
+class DeviceUse(Observation):
+    """How a device is used; what its driver does not support, or did not say, is None and never 0.
+
+    `utilization` is the share of the time in which the device worked, over the latest second or so before `at`, as
+    `source` has it; `own` is the share in which this instance ran batches. All that follow are from NVML: `nvml` is
+    whether it answers, None where there is no GPU to watch, `sample_age_s` how old its latest sample is, and `error`
+    says why it, or a part of it, does not answer. `throttled` names why clocks are lower than they could be, `last_xid`
+    is the latest critical error since the app began to watch, and ECC errors are counted since the driver was loaded.
+    """
+
+    source: UtilizationSource
+    at: float
+    utilization: float | None = None
+    own: float | None = None
+    nvml: bool | None = None
+    sample_age_s: float | None = None
+    error: str | None = None
+    uuid: str | None = None
+    mig: bool | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    own_memory_bytes: int | None = None
+    temperature_celsius: float | None = None
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
+    sm_clock_hertz: float | None = None
+    memory_clock_hertz: float | None = None
+    throttled: tuple[str, ...] | None = None
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    last_xid: int | None = None
+
+
+class Device(Observation):
+    """The device of an instance: its class (`cpu`, or the GPU's product name in lower case), name, memory, and use."""
 
     device_class: str
     name: str
     memory_bytes: int = 0
+    use: DeviceUse | None = None
 
 
-class ObservedState(Document):
+class ObservedState(Observation):
     """What one instance is doing now. `error` says why the newest desired state found is not in force, if it is not."""
 
     instance_uid: str | None = None

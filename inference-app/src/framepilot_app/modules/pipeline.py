@@ -39,22 +39,20 @@ class Pipeline:
         for root in journey.graph.roots:
             self._visit(journey, root, (WHOLE_FRAME,))
 
-    def batch_done(self, done: BatchDone) -> None:
-        """A batch of this service has run (called on a worker)."""
+    def batch_done(self, done: BatchDone) -> float:
+        """A batch of this service has run (called on a worker); seconds from its end until its outputs were decoded."""
         predictions = _predictions(done)
         decoded_at = self._clock()
-        ended_at = done.started_at + done.seconds
+        post_s = decoded_at - (done.started_at + done.seconds)
         done.module.count(
-            [
-                StageTimes(item.pre_s, done.started_at - item.arrived_at, done.seconds, decoded_at - ended_at)
-                for item in done.items
-            ]
+            [StageTimes(item.pre_s, done.started_at - item.arrived_at, done.seconds, post_s) for item in done.items]
         )
         for item, prediction in zip(done.items, predictions, strict=True):
             if isinstance(prediction, Exception):
                 detail = f"module '{done.module.name}', version {done.lane.version.spec.version}: {prediction}"
                 item.journey.drop(Dropped(item.journey.frame, DropReason.ERROR, detail))
         self._leave(done.module, done.lane, done.items, predictions)
+        return post_s
 
     def items_late(self, late: ItemsLate) -> None:
         """Items of this service were dropped by the batcher (called on a worker)."""

@@ -36,11 +36,20 @@ class Branch:
 class Fanout:
     """Changed on the event loop only; `emit` and `congested` are called on any thread."""
 
-    def __init__(self, service: str, spools: Path, on_room: Callable[[], None]) -> None:
-        """`spools`: the folder of spools that were not given one. `on_room`: it may be congested no more."""
+    def __init__(
+        self,
+        service: str,
+        spools: Path,
+        on_room: Callable[[], None],
+        on_write: Callable[[str, str, float], None],
+    ) -> None:
+        """`spools`: the folder of spools that were not given one. `on_room`: it may be congested no more. `on_write` is
+        told of each write: service, sink, and the seconds that it took.
+        """
         self._service = service
         self._spools = spools
         self._on_room = on_room
+        self._on_write = on_write
         # Replaced, never changed in place: workers read it without a lock.
         self._branches: tuple[Branch, ...] = ()
 
@@ -87,7 +96,13 @@ class Fanout:
             outbox = Outbox(FRONT, BACK, on_room=self._on_room)
             opener = functools.partial(open_spool, self._service, sink.name, sink.spool, self._spools)
             spooler = Spooler(sink.name, outbox, opener)
-        writer = SinkWriter(sink.name, outbox, functools.partial(open_sink, self._service, sink, credentials), spooler)
+        writer = SinkWriter(
+            sink.name,
+            outbox,
+            functools.partial(open_sink, self._service, sink, credentials),
+            spooler,
+            on_write=functools.partial(self._on_write, self._service, sink.name),
+        )
         return Branch(sink, credentials, outbox, writer)
 
     def _observed(self, branch: Branch) -> ObservedSink:

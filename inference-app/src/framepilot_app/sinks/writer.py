@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -39,14 +40,21 @@ class SinkWriter:
         open_sink: Callable[[], Sink],
         spooler: Spooler | None = None,
         *,
+        on_write: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         idle_s: float = IDLE_S,
     ) -> None:
-        """Start the thread. `open_sink` is called on it, and raises SinkError where the sink cannot be opened now."""
+        """Start the thread. `open_sink` is called on it, and raises SinkError where the sink cannot be opened now.
+
+        `on_write` is told after each write how many seconds it took.
+        """
         self.name = name
         self._outbox = outbox
         self._open_sink = open_sink
         self._spooler = spooler
+        self._on_write = on_write
+        self._clock = clock
         self._jitter = jitter
         self._idle_s = idle_s
         self._sink: Sink | None = None
@@ -124,6 +132,7 @@ class SinkWriter:
     def _write(self, sink: Sink, batch: Batch) -> None:
         taken = refused = 0
         reason = ""
+        began = self._clock()
         try:
             sink.write(batch.lines)
             taken = len(batch.lines)
@@ -134,6 +143,7 @@ class SinkWriter:
             taken = error.taken
             raise
         finally:
+            self._on_write(self._clock() - began)
             self._outbox.settle(batch, taken, refused, reason)
 
     def _works(self) -> None:

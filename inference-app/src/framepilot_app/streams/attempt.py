@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,16 +35,20 @@ class Attempt:
         self,
         settings: ReaderSettings,
         opener: Callable[[], LiveSource],
-        take: Callable[[Image, bool], None],
+        take: Callable[[Image, bool, float], None],
         clock: Callable[[], float],
         changed: Callable[[], None],
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`take` gets every frame that is kept, and whether it is the first; `changed` is called at the end."""
+        """`take` gets every frame that is kept, whether it is the first, and how many seconds of a processor it took to
+        decode; `changed` is called at the end.
+        """
         self._settings = settings
         self._shown = f"'{redact(settings.source)}'"
         self._opener = opener
         self._take = take
         self._clock = clock
+        self._cpu_clock = cpu_clock
         self._changed = changed
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -134,7 +139,7 @@ class Attempt:
         while True:
             if pace is not None:
                 self._cancelled.wait(max(0.0, started + pace.due_s(index) - self._clock()))
-            began = self._clock()
+            began, cpu_began = self._clock(), self._cpu_clock()
             with self._waiting():
                 found = self._grab(source, began + settings.timeout_s)
             now = self._clock()
@@ -146,7 +151,7 @@ class Attempt:
             if pace.keeps(index) if pace is not None else thinning.keeps(now):
                 with self._waiting():
                     image = source.retrieve()
-                self._hand_on(image)
+                self._hand_on(image, self._cpu_clock() - cpu_began)
             index += 1
 
     def _grab(self, source: LiveSource, until: float) -> bool:
@@ -159,13 +164,13 @@ class Attempt:
                 break
         return False
 
-    def _hand_on(self, image: Image) -> None:
+    def _hand_on(self, image: Image, decode_s: float) -> None:
         now = self._clock()
         first = self._first_at is None
         if first:
             self._first_at = now
         self._last_at = now
-        self._take(image, first)
+        self._take(image, first, decode_s)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:

@@ -23,10 +23,13 @@ OVER = frozenset({StreamState.ENDED, StreamState.FAILED})
 class Subscriber(Protocol):
     """Takes frames of one reader, in its thread; one last `offer` can come while it is being removed."""
 
-    def offer(self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float) -> None:
+    def offer(
+        self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float, decode_s: float
+    ) -> None:
         """Take one frame, which is read-only and shared; return at once, or block until there is room or it is closed.
 
         `captured_at` is monotonic, `captured_unix` is for people; both are seconds, at the return of decode.
+        `decode_s` is how much of a processor's time that took.
         """
 
     def ended(self, reason: str | None) -> None:
@@ -94,7 +97,7 @@ class Audience:
             self._epoch = max(int(self._unix_clock() * 1000), (self._epoch or 0) + 1)
             self._sequence = 0
 
-    def offer(self, image: Image) -> int:
+    def offer(self, image: Image, decode_s: float) -> int:
         """Offer the next frame of the epoch to all; how many the epoch has had."""
         captured_at, captured_unix = self._clock(), self._unix_clock()
         image.flags.writeable = False
@@ -109,7 +112,7 @@ class Audience:
         self._sequence += 1
         for subscriber in self._subscribers:
             try:
-                subscriber.offer(image, epoch, sequence, captured_at, captured_unix)
+                subscriber.offer(image, epoch, sequence, captured_at, captured_unix, decode_s)
             except Exception:
                 logger.exception("a subscriber of %s raised; it gets no more frames", self._shown)
                 self.remove(subscriber)

@@ -129,10 +129,10 @@ class LiveReader:
     def _current_login(self) -> Login | None:
         return self.settings.credentials.of(self.settings.login_name)
 
-    def _take(self, image: Image, first: bool) -> None:
+    def _take(self, image: Image, first: bool, decode_s: float) -> None:
         if first:
             self._audience.begin_epoch()
-        self._audience.offer(image)
+        self._audience.offer(image, decode_s)
 
     def _watch(self, attempt: Attempt) -> str:
         """Until the attempt has ended, hangs, or the reader is stopped; why it gives nothing any more."""

@@ -39,11 +39,13 @@ class Reader:
         opener: Callable[[str], Source] = open_source,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
+        cpu_clock: Callable[[], float] = time.thread_time,
         stopping: threading.Event | None = None,
     ) -> None:
         self.settings = settings
         self._opener = opener
         self._clock = clock
+        self._cpu_clock = cpu_clock
         self._stopping = stopping or threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream-reader", daemon=True)
         self._audience = Audience(redact(settings.source), clock, unix_clock)
@@ -108,10 +110,11 @@ class Reader:
         index = offered = 0
         while self._wait_until(started + pace.due_s(index)):
             if pace.keeps(index):
+                began = self._cpu_clock()
                 image = source.read()
                 if image is None:
                     break
-                offered = self._audience.offer(image)
+                offered = self._audience.offer(image, self._cpu_clock() - began)
             elif not source.skip():
                 break
             index += 1

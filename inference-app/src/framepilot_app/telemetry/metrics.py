@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
 from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.modules.device import BatchDone
+from framepilot_app.modules.module import Module
+from framepilot_app.telemetry.device_metrics import device_metrics
+from framepilot_app.telemetry.families import Family, counted, counter, gauge, histogram, info, measured
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -27,32 +29,17 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._latency = Histogram(
-            names.FRAME_LATENCY,
-            "From the return of decode to the hand-over to the sinks.",
-            [names.SERVICE, names.STREAM],
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        self._stage = Histogram(
-            names.MODULE_STAGE,
-            "Duration of a module's stages for one batch (infer) or item (pre, queue).",
-            [names.SERVICE, names.MODULE, names.STAGE],
-            buckets=STAGE_BUCKETS_S,
-            registry=registry,
-        )
-        self._batch = Histogram(
-            names.MODULE_BATCH_ITEMS,
-            "Items in a batch.",
-            [names.SERVICE, names.MODULE],
-            buckets=BATCH_BUCKETS,
-            registry=registry,
-        )
+        self._latency = histogram(names.FRAME_LATENCY, LATENCY_BUCKETS_S, registry)
+        self._decode = histogram(names.STREAM_DECODE, STAGE_BUCKETS_S, registry)
+        self._stage = histogram(names.MODULE_STAGE, STAGE_BUCKETS_S, registry)
+        self._batch = histogram(names.MODULE_BATCH_ITEMS, BATCH_BUCKETS, registry)
+        self._write = histogram(names.SINK_WRITE, STAGE_BUCKETS_S, registry)
 
     def frame(self, outcome: Outcome) -> None:
         """A frame has ended."""
+        service, stream = outcome.frame.id.service, outcome.frame.id.stream
+        self._decode.labels(service, stream).observe(outcome.frame.decode_s)
         if isinstance(outcome, Delivered):
-            service, stream = outcome.frame.id.service, outcome.frame.id.stream
             self._latency.labels(service, stream).observe(outcome.latency_ms / 1000)
 
     def batch(self, done: BatchDone) -> None:
@@ -63,6 +50,14 @@ class Metrics:
         for item in done.items:
             self._stage.labels(service, module, "pre").observe(item.pre_s)
             self._stage.labels(service, module, "queue").observe(done.started_at - item.arrived_at)
+
+    def decoded(self, module: Module, seconds: float) -> None:
+        """The outputs of a batch were decoded so long after its end."""
+        self._stage.labels(module.service, module.name, "post").observe(seconds)
+
+    def written(self, service: str, sink: str, seconds: float) -> None:
+        """A sink was written once, for so long."""
+        self._write.labels(service, sink).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +81,30 @@ class StateCollector(Collector):
         self._busy_s = busy_s
         self._failures = failures
 
-    def collect(
-        self,
-    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
+    def collect(self) -> Iterator[Family]:
         """One scrape."""
         state = self._observe()
         yield from _frames(state)
         yield from _streams(state)
         yield from _modules(state)
         yield from _sinks(state)
-        yield CounterMetricFamily(names.DEVICE_BUSY, "Time in which the device ran batches.", self._busy_s())
+        yield counted(names.DEVICE_BUSY, self._busy_s())
+        yield from device_metrics(state.device)
         failures = self._failures()
-        died = CounterMetricFamily(names.THREADS_DIED, "Threads that died unexpectedly.", labels=[names.THREAD])
+        died = counter(names.THREADS_DIED)
         for thread, count in failures.threads.items():
             died.add_metric([thread], count)
         yield died
-        yield CounterMetricFamily(names.TASKS_FAILED, "Tasks of workers that raised unexpectedly.", failures.tasks)
-        yield GaugeMetricFamily(names.DESIRED_GENERATION, "Generation of the desired state in force.", state.generation)
-        yield GaugeMetricFamily(
-            names.DESIRED_ERROR, "1 while the desired state found is not in force.", bool(state.error)
-        )
+        yield counted(names.TASKS_FAILED, failures.tasks)
+        yield measured(names.DESIRED_GENERATION, state.generation)
+        yield measured(names.DESIRED_ERROR, bool(state.error))
 
 
-def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-    labels = [names.SERVICE, names.STREAM]
-    ingested = CounterMetricFamily(names.FRAMES_INGESTED, "Frames decoded.", labels=labels)
-    delivered = CounterMetricFamily(names.FRAMES_DELIVERED, "Frames handed to the sinks.", labels=labels)
-    dropped = CounterMetricFamily(names.FRAMES_DROPPED, "Frames dropped, by reason.", labels=[*labels, names.REASON])
-    in_flight = GaugeMetricFamily(names.FRAMES_IN_FLIGHT, "Frames that have not ended yet.", labels=labels)
+def _frames(state: ObservedState) -> Iterator[Family]:
+    ingested = counter(names.FRAMES_INGESTED)
+    delivered = counter(names.FRAMES_DELIVERED)
+    dropped = counter(names.FRAMES_DROPPED)
+    in_flight = gauge(names.FRAMES_IN_FLIGHT)
     for stream in state.streams:
         key = [stream.service, stream.name]
         ingested.add_metric(key, stream.frames.ingested)
@@ -124,13 +115,10 @@ def _frames(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricF
     yield from (ingested, delivered, dropped, in_flight)
 
 
-def _streams(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-    labels = [names.SERVICE, names.STREAM]
-    states = GaugeMetricFamily(
-        names.STREAM_STATE, "1 for the state that the stream is in, 0 for the others.", labels=[*labels, names.STATE]
-    )
-    reconnects = CounterMetricFamily(names.STREAM_RECONNECTS, "Openings of a source after the first.", labels=labels)
-    hung = CounterMetricFamily(names.STREAM_HUNG, "Reads that the system did not come back from.", labels=labels)
+def _streams(state: ObservedState) -> Iterator[Family]:
+    states = gauge(names.STREAM_STATE)
+    reconnects = counter(names.STREAM_RECONNECTS)
+    hung = counter(names.STREAM_HUNG)
     for stream in state.streams:
         key = [stream.service, stream.name]
         for each in StreamState:
@@ -140,30 +128,28 @@ def _streams(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetric
     yield from (states, reconnects, hung)
 
 
-def _modules(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
-    labels = [names.SERVICE, names.MODULE]
-    items = CounterMetricFamily(names.MODULE_ITEMS, "Items that have run.", labels=labels)
-    queue = GaugeMetricFamily(names.MODULE_QUEUE, "Items that wait for a batch.", labels=labels)
-    cap = GaugeMetricFamily(names.MODULE_BATCH_CAP, "The most items of one batch.", labels=labels)
-    version = InfoMetricFamily(names.MODULE_VERSION.removesuffix("_info"), "The version that serves.", labels=labels)
+def _modules(state: ObservedState) -> Iterator[Family]:
+    items = counter(names.MODULE_ITEMS)
+    queue = gauge(names.MODULE_QUEUE)
+    cap = gauge(names.MODULE_BATCH_CAP)
+    version = info(names.MODULE_VERSION)
     for module in state.modules:
         key = [module.service, module.name]
         items.add_metric(key, module.items)
         queue.add_metric(key, module.queue)
         cap.add_metric(key, module.batch.size)
         if module.serving is not None:
-            version.add_metric(key, {names.VERSION: module.serving.version, "model": module.model})
+            version.add_metric(key, {names.VERSION: module.serving.version, names.MODEL: module.model})
     yield from (items, queue, cap, version)
 
 
-def _sinks(state: ObservedState) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-    labels = [names.SERVICE, names.SINK]
-    offered = CounterMetricFamily(names.SINK_OFFERED, "Events handed over, or found in the spool.", labels=labels)
-    written = CounterMetricFamily(names.SINK_WRITTEN, "Events that the receiver took.", labels=labels)
-    dropped = CounterMetricFamily(names.SINK_DROPPED, "Events dropped, by reason.", labels=[*labels, names.REASON])
-    waiting = GaugeMetricFamily(names.SINK_WAITING, "Events that wait to be written.", labels=labels)
-    spooled = GaugeMetricFamily(names.SINK_SPOOLED, "Those of them that wait on disk.", labels=labels)
-    connected = GaugeMetricFamily(names.SINK_CONNECTED, "1 while the sink can be written.", labels=labels)
+def _sinks(state: ObservedState) -> Iterator[Family]:
+    offered = counter(names.SINK_OFFERED)
+    written = counter(names.SINK_WRITTEN)
+    dropped = counter(names.SINK_DROPPED)
+    waiting = gauge(names.SINK_WAITING)
+    spooled = gauge(names.SINK_SPOOLED)
+    connected = gauge(names.SINK_CONNECTED)
     for sink in state.sinks:
         key = [sink.service, sink.name]
         offered.add_metric(key, sink.offered)
