@@ -17,6 +17,7 @@ import cv2
 import torch
 from prometheus_client import CollectorRegistry
 
+from framepilot.contract.events import StreamKey
 from framepilot.contract.observed import Device, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
@@ -28,11 +29,17 @@ from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
+from framepilot_app.sinks.newest import NewestFrames
 from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
+from framepilot_app.telemetry.history import EVERY_S, History
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
+from framepilot_app.telemetry.sampling import Sampler
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
+from framepilot_app.web.access import Access
+from framepilot_app.web.page import Page
+from framepilot_app.web.pictures import Pictures
 from framepilot_app.web.server import serve
 
 BEAT_S = 0.2
@@ -55,7 +62,8 @@ class Options:
 
     `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
     folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
-    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long.
+    `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `page` says who may see
+    the web page.
     """
 
     desired: Path
@@ -67,6 +75,7 @@ class Options:
     parent: int | None
     stuck_after_s: float
     credentials: Path | None = None
+    page: Access = Access.LOCAL
 
 
 class App:
@@ -95,9 +104,12 @@ class App:
             journal=Journal(options.cache),
             metrics=metrics,
             spools=options.cache / "spools",
+            newest=NewestFrames(),
             credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
+        self._history = History()
+        self._pictures = Pictures(self._machinery.newest)
         self._watchdog = Watchdog(
             {"device thread": lambda: device.heartbeat, "event loop": lambda: self._heartbeat}, options.stuck_after_s
         )
@@ -115,11 +127,15 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._deaths.watch()
-        beating = asyncio.create_task(self._beat())
+        asides = [asyncio.create_task(self._beat())]
+        if self._options.page is not Access.OFF:
+            asides.append(asyncio.create_task(self._remember()))
         self._machinery.workers.start()
         self._machinery.device.start()
         self._watchdog.start()
-        runner, address = await serve(self, self._machinery.metrics.registry, self._options.host, self._options.port)
+        runner, address = await serve(
+            self, self._machinery.metrics.registry, self._page(), self._options.host, self._options.port
+        )
         _write_address(self._options.cache / LISTEN_FILE, address)
         log.info("listening", extra={"address": address})
         tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._settle(stop))]
@@ -129,7 +145,9 @@ class App:
             task.cancel()
         await self._drain()
         await runner.cleanup()
-        beating.cancel()
+        self._pictures.close()
+        for task in asides:
+            task.cancel()
         for task in done:
             task.result()
 
@@ -163,6 +181,17 @@ class App:
             frames=add([totals([*services, *controller.draining]), *controller.past]),
         )
 
+    def inputs(self, stream: StreamKey) -> dict[str, tuple[str, ...]] | None:
+        """Which modules take whose detections in the service of this stream; None if there is no such stream."""
+        name, stream_name = stream
+        service = self._controller.services.get(name)
+        return service.inputs if service is not None and stream_name in service.streams else None
+
+    def _page(self) -> Page | None:
+        if self._options.page is Access.OFF:
+            return None
+        return Page(self._options.page, self._history, self._pictures, self.inputs, self._started_at)
+
     def _error(self) -> str | None:
         errors = [self._controller.error, self._machinery.journal.error]
         return "; ".join(error for error in errors if error) or None
@@ -171,6 +200,15 @@ class App:
         while True:
             self._heartbeat = time.monotonic()
             await asyncio.sleep(BEAT_S)
+
+    async def _remember(self) -> None:
+        """What the page shows of the past; and what nobody looks at any more is let go."""
+        sampler = Sampler()
+        while True:
+            now = time.monotonic()
+            self._history.add(now, self._machinery.device.busy_s, sampler.sample(self._controller.services.values()))
+            self._pictures.forget(now)
+            await asyncio.sleep(EVERY_S)
 
     async def _follow(self) -> None:
         async for content in follow(self._options.desired):
