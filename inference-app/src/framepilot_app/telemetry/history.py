@@ -22,7 +22,7 @@ MOST_AT_ONCE: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class ModuleSample:
-    """A module at one moment; `version` None: none serves yet, `p99_ms` None: nothing has run yet."""
+    """A module at one moment; `version` None: none serves yet, `p99_ms` None: nothing has run since the last."""
 
     service: str
     module: str

@@ -1,4 +1,8 @@
-"""From what runs to the samples of the history. A quantile is taken anew only where items have run since."""
+"""From what runs to the samples of the history. A quantile is that of the items since the last sample.
+
+So a change shows in the line at once, and a sample costs as little as has run since. `/status` takes the quantile of
+more items, which may have run over minutes.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +15,23 @@ from framepilot_app.telemetry.status import latencies
 
 
 class Sampler:
-    """Remembers the quantile of each module until more of its items have run. Used in one thread."""
+    """Remembers how many items of each module had run. Used in one thread."""
 
     def __init__(self) -> None:
-        self._quantiles: dict[Module, tuple[int, float]] = {}
+        self._items: dict[Module, int] = {}
 
     def sample(self, services: Iterable[Service]) -> tuple[ModuleSample, ...]:
         """Every module of these services now."""
         modules = [served.module for service in services for served in [*service.modules.values()]]
-        self._quantiles = {module: self._quantile(module) for module in modules}
-        return tuple(
-            ModuleSample(
-                service=module.service,
-                module=module.name,
-                batch=module.batch.size,
-                version=module.lane.version.spec.version if module.lane else None,
-                p99_ms=self._quantiles[module][1] if self._quantiles[module][0] else None,
-            )
-            for module in modules
-        )
+        before, self._items = self._items, {module: module.items for module in modules}
+        return tuple(_sample(module, self._items[module] - before.get(module, 0)) for module in modules)
 
-    def _quantile(self, module: Module) -> tuple[int, float]:
-        known = self._quantiles.get(module)
-        items = module.items
-        return known if known and known[0] == items else (items, latencies(module.recent()).p99)
+
+def _sample(module: Module, new_items: int) -> ModuleSample:
+    return ModuleSample(
+        service=module.service,
+        module=module.name,
+        batch=module.batch.size,
+        version=module.lane.version.spec.version if module.lane else None,
+        p99_ms=latencies(module.recent()[-new_items:]).p99 if new_items else None,
+    )

@@ -1,6 +1,7 @@
 """What the modules said of a frame, drawn into a copy of it: boxes with their labels, and what is said of each box.
 
-The copy is made small first, so that the cost is that of the page's picture and not that of the camera's.
+The copy gets its size first, so that the cost is that of the page's picture and not that of the camera's, and text has
+the same size on all of them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from framepilot_app.frames import Box, Classification, Delivered, Detections, Image, ItemResult, Label, ModuleResult
 
-WIDTH: Final = 640
-"""Pixels; a narrower frame keeps its size."""
+SIDE: Final = 640
+"""Pixels of the longer side."""
 
 LONGEST: Final = 48
 """Characters of one line of text."""
@@ -29,16 +30,17 @@ COLOURS: Final[tuple[Colour, ...]] = ((80, 220, 255), (255, 190, 90), (140, 230,
 
 _INK: Final[Colour] = (20, 20, 20)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_FONT_SCALE: Final = 0.45
-_LINE_HEIGHT: Final = 16
+_FONT_SCALE: Final = 0.7
+_LINE_HEIGHT: Final = 24
 
 
-def annotated(delivered: Delivered, inputs: Mapping[str, Sequence[str]], width: int = WIDTH) -> Image:
-    """A picture at most `width` pixels wide. `inputs` names the modules whose detections are a module's items."""
+def annotated(delivered: Delivered, inputs: Mapping[str, Sequence[str]]) -> Image:
+    """A picture whose longer side is `SIDE`. `inputs` names the modules whose detections are a module's items."""
     image = delivered.frame.image
-    scale = min(1.0, width / image.shape[1])
+    scale = SIDE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    picture: Image = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture: Image = np.ascontiguousarray(cv2.resize(image, size, interpolation=way), dtype=np.uint8)
     said = _said(delivered.results)
     detecting = [result for result in delivered.results if _boxes(result)]
     for result, colour in zip(detecting, _endlessly(COLOURS, len(detecting)), strict=True):
@@ -101,8 +103,8 @@ def _draw_box(picture: Image, box: Box, scale: float, colour: Colour, lines: lis
     )
     cv2.rectangle(picture, (left, top), (right, bottom), _INK, 3)
     cv2.rectangle(picture, (left, top), (right, bottom), colour, 1)
-    above = top - _LINE_HEIGHT * len(lines)
-    _write(picture, left, above if above >= 0 else bottom + 1, lines, colour)
+    tall = _LINE_HEIGHT * len(lines)
+    _write(picture, left, top - tall if top >= tall else max(0, min(bottom + 1, height - tall)), lines, colour)
 
 
 def _write(picture: Image, left: int, top: int, lines: list[str], colour: Colour) -> None:
@@ -114,4 +116,4 @@ def _write(picture: Image, left: int, top: int, lines: list[str], colour: Colour
         start = max(0, min(left, picture.shape[1] - width - 6))
         y = top + position * _LINE_HEIGHT
         cv2.rectangle(picture, (start, y), (start + width + 5, y + _LINE_HEIGHT - 1), colour, cv2.FILLED)
-        cv2.putText(picture, text, (start + 3, y + _LINE_HEIGHT - 4), _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+        cv2.putText(picture, text, (start + 3, y + _LINE_HEIGHT - 7), _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)

@@ -2,7 +2,8 @@
 
 import { drawn, element, keep, milliseconds, write } from "./elements.js";
 
-const SPAN_S = 600;
+const SPANS_S = [60, 120, 300, 600];
+const LONGEST_S = SPANS_S.at(-1);
 const HEIGHT = 96;
 const TOP = 16;
 const BOTTOM = 18;
@@ -29,13 +30,19 @@ export class History {
     this.#run = answer.run;
     this.#nowS = answer.nowS;
     this.#samples.push(...answer.samples.filter((sample) => sample.number > this.last));
-    this.#samples = this.#samples.filter((sample) => this.agoS(sample) <= SPAN_S);
+    this.#samples = this.#samples.filter((sample) => this.agoS(sample) <= LONGEST_S);
     const more = answer.samples.length > 0 && this.last < answer.last;
     return { changes: known ? answer.samples.flatMap((sample) => sample.changes) : [], more };
   }
 
   agoS(sample) {
     return this.#nowS - sample.atS;
+  }
+
+  // The shortest span that all samples fit in.
+  get spanS() {
+    const oldest = this.#samples.length ? this.agoS(this.#samples[0]) : 0;
+    return SPANS_S.find((span) => oldest <= span) ?? LONGEST_S;
   }
 
   timeOf(sample) {
@@ -69,7 +76,7 @@ export function showCharts(parent, history, modules) {
     const of = (field) => (sample) => sample.modules.find(own)?.[field] ?? null;
     const base = { name: `${service}/${name}`, marks: own };
     charts.push({ ...base, key: `${service}/${name} batch`, what: "batch size", kind: "batch", unit: "", least: 2, value: of("batch"), stepped: true });
-    charts.push({ ...base, key: `${service}/${name} tail`, what: "p99", kind: "tail", unit: " ms", least: 1, value: of("p99Ms") });
+    charts.push({ ...base, key: `${service}/${name} tail`, what: "p99 of each second", kind: "tail", unit: " ms", least: 1, value: of("p99Ms") });
   }
   keep(parent, charts, (chart) => chart.key, make, (figure, chart) => update(figure, chart, history));
 }
@@ -82,14 +89,15 @@ function make(chart) {
 
 function update(figure, chart, history) {
   const svg = figure.querySelector("svg");
-  const width = svg.clientWidth || SPAN_S;
+  const width = svg.clientWidth || LONGEST_S;
+  const span = history.spanS;
   const points = history.samples.map((sample) => ({ ago: history.agoS(sample), value: chart.value(sample) }));
   const values = points.map((point) => point.value).filter((value) => value !== null);
   const now = points.at(-1)?.value ?? null;
   const highest = ceiling(Math.max(chart.least, ...values));
-  const x = (ago) => LEFT + (1 - ago / SPAN_S) * (width - LEFT - 8);
+  const x = (ago) => LEFT + (1 - ago / span) * (width - LEFT - 8);
   const y = (value) => HEIGHT - BOTTOM - (value / highest) * (HEIGHT - TOP - BOTTOM);
-  write(figure.querySelector(".now"), now === null ? "no value yet" : shown(now, chart.unit));
+  write(figure.querySelector(".now"), current(now, chart.unit));
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.setAttribute("aria-label", inWords(chart, values, now, history));
   svg.replaceChildren(
@@ -97,31 +105,33 @@ function update(figure, chart, history) {
       drawn("line", { x1: LEFT, x2: width - 8, y1: y(value), y2: y(value) }),
       drawn("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, plain(value)),
     ]),
-    ...[600, 300, 0].map((ago) =>
-      drawn("text", { x: x(ago), y: HEIGHT - 4, "text-anchor": ago ? (ago === SPAN_S ? "start" : "middle") : "end" }, ago ? `${ago / 60} min ago` : "now"),
-    ),
+    drawn("text", { x: x(span), y: HEIGHT - 4 }, `${span / 60} min ago`),
+    drawn("text", { x: x(0), y: HEIGHT - 4, "text-anchor": "end" }, "now"),
     drawn("path", { d: lineThrough(points, x, y, chart.stepped) }),
-    ...marksOf(chart, history).map(({ ago, change }) =>
+    ...marksOf(chart, history).map(({ ago, changes }) =>
       drawn(
         "g",
         {},
-        drawn("title", {}, told(change)),
+        drawn("title", {}, changes.map(told).join("; ")),
         drawn("line", { class: "change", x1: x(ago), x2: x(ago), y1: TOP - 2, y2: HEIGHT - BOTTOM }),
-        drawn("text", { class: "change", x: x(ago), y: TOP - 5, "text-anchor": "middle" }, MARKS[change.what]),
+        drawn("text", { class: "change", x: x(ago), y: TOP - 5, "text-anchor": "middle" }, signsOf(changes)),
       ),
     ),
   );
 }
 
 const marksOf = (chart, history) =>
-  history.samples.flatMap((sample) =>
-    sample.changes.filter(chart.marks).map((change) => ({ ago: history.agoS(sample), change })),
-  );
+  history.samples
+    .map((sample) => ({ ago: history.agoS(sample), changes: sample.changes.filter(chart.marks) }))
+    .filter(({ changes }) => changes.length > 0);
+
+const signsOf = (changes) => [...new Set(changes.map((change) => MARKS[change.what]))].join("");
 
 function inWords(chart, values, now, history) {
-  if (now === null) return `${chart.name}, ${chart.what}: no value yet`;
+  if (!values.length) return `${chart.name}, ${chart.what}: no value yet`;
   const range = `from ${shown(Math.min(...values), chart.unit)} to ${shown(Math.max(...values), chart.unit)}`;
-  return `${chart.name}, ${chart.what}: ${shown(now, chart.unit)} now, ${range} in ten minutes, ${marksOf(chart, history).length} changes`;
+  const changes = marksOf(chart, history).flatMap((mark) => mark.changes);
+  return `${chart.name}, ${chart.what}: ${current(now, chart.unit)} now, ${range} in ten minutes, changes: ${changes.length}`;
 }
 
 function lineThrough(points, x, y, stepped) {
@@ -130,7 +140,8 @@ function lineThrough(points, x, y, stepped) {
   for (const { ago, value } of points) {
     if (value !== null) {
       const to = `${x(ago).toFixed(1)} ${y(value).toFixed(1)}`;
-      path += !drawing ? `M${to}` : stepped ? `H${x(ago).toFixed(1)}V${y(value).toFixed(1)}` : `L${to}`;
+      // A point without neighbours is drawn as a dot.
+      path += !drawing ? `M${to}h0` : stepped ? `H${x(ago).toFixed(1)}V${y(value).toFixed(1)}` : `L${to}`;
     }
     drawing = value !== null;
   }
@@ -144,4 +155,5 @@ function ceiling(value) {
 }
 
 const plain = (value) => String(Number(value.toPrecision(3)));
+const current = (value, unit) => (value === null ? "nothing" : shown(value, unit));
 const shown = (value, unit) => (unit === " ms" ? `${milliseconds(value)}${unit}` : `${Math.round(value)}${unit}`);
