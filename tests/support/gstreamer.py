@@ -7,10 +7,11 @@ install; tests that need it are skipped then, and say so.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from functools import lru_cache
+
+from support.debian import install
 
 PYTHON = "/usr/bin/python3"
 """The distribution's own: GObject's bindings are for no other."""
@@ -42,17 +43,12 @@ def missing() -> bool:
 
 def main() -> int:
     """Install it if it is missing; 0 also where that cannot be done here, as tests then say what they skip."""
-    if not missing():
-        return 0
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        print(f"tests with real servers are skipped; as root on Debian: apt install {' '.join(PACKAGES)}")
-        return 0
-    print(f"installing {' '.join(PACKAGES)}", flush=True)
-    quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
-    subprocess.run(["apt-get", "update"], check=True, **quiet)
-    subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES], check=True, **quiet)
+    return install("tests with real servers", PACKAGES, _still_missing) if missing() else 0
+
+
+def _still_missing() -> bool:
     missing.cache_clear()
-    return int(missing())
+    return missing()
 
 
 if __name__ == "__main__":
