@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
 test bench bench-streams demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples servers test bench bench-planner bench-plans bench-streams demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+samples servers screenshots test bench bench-planner bench-plans bench-streams demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -115,9 +115,14 @@ samples: setup ## Fetch and build the sample models and videos into the cache
 	@ln -sfn "$$($(BIN)/python -m support.samples)" examples/samples
 
 .PHONY: servers
-servers: setup ## Install the servers and the compiler that tests need from Debian, as root; elsewhere say which
+servers: setup ## Install the servers, the browser and the compiler that tests need from Debian, as root; elsewhere say which
 	@$(BIN)/python -m support.gstreamer
 	@$(BIN)/python -m support.nvml
+	@$(BIN)/python -m support.chromium
+
+.PHONY: screenshots
+screenshots: setup samples servers ## Take the pictures of the page that docs/page.md shows
+	$(BIN)/python -m support.screenshots
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)

@@ -17,6 +17,7 @@ import cv2
 import torch
 from prometheus_client import CollectorRegistry
 
+from framepilot.contract.events import StreamKey
 from framepilot.contract.observed import Device, DeviceUse, ObservedState
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
@@ -28,15 +29,21 @@ from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
+from framepilot_app.sinks.newest import NewestFrames
 from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
 from framepilot_app.telemetry.device_use import BusyReading, BusyWindow, device_use
 from framepilot_app.telemetry.gpu_names import AUTO, NONE, gpu_names
+from framepilot_app.telemetry.history import EVERY_S, History
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
 from framepilot_app.telemetry.nvml import Nvml
-from framepilot_app.telemetry.sampler import Sampler
+from framepilot_app.telemetry.gpu_watcher import GpuWatcher
+from framepilot_app.telemetry.sampling import Sampler
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
+from framepilot_app.web.access import Access
+from framepilot_app.web.page import Page
+from framepilot_app.web.pictures import Pictures
 from framepilot_app.web.server import serve
 
 BEAT_S = 0.2
@@ -60,7 +67,8 @@ class Options:
     `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
     folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
     `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `nvml_device` is the GPU
-    to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`.
+    to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`. `page` says who may see the web
+    page.
     """
 
     desired: Path
@@ -73,6 +81,7 @@ class Options:
     stuck_after_s: float
     credentials: Path | None = None
     nvml_device: str = AUTO
+    page: Access = Access.LOCAL
 
 
 class App:
@@ -101,12 +110,15 @@ class App:
             journal=Journal(options.cache),
             metrics=metrics,
             spools=options.cache / "spools",
+            newest=NewestFrames(),
             credentials=Credentials(options.credentials),
         )
         self._controller = Controller(self._machinery)
         gpu = watched_gpu(options.nvml_device, device.device)
-        self._sampler = Sampler(functools.partial(Nvml, gpu)) if gpu else None
+        self._gpu_watcher = GpuWatcher(functools.partial(Nvml, gpu)) if gpu else None
         self._busy = BusyWindow()
+        self._history = History()
+        self._pictures = Pictures(self._machinery.newest)
         self._watchdog = Watchdog(
             {"device thread": lambda: device.heartbeat, "event loop": lambda: self._heartbeat}, options.stuck_after_s
         )
@@ -124,13 +136,17 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._deaths.watch()
-        beating = asyncio.create_task(self._beat())
+        asides = [asyncio.create_task(self._beat())]
+        if self._options.page is not Access.OFF:
+            asides.append(asyncio.create_task(self._remember()))
         self._machinery.workers.start()
         self._machinery.device.start()
         self._watchdog.start()
-        if self._sampler is not None:
-            self._sampler.start()
-        runner, address = await serve(self, self._machinery.metrics.registry, self._options.host, self._options.port)
+        if self._gpu_watcher is not None:
+            self._gpu_watcher.start()
+        runner, address = await serve(
+            self, self._machinery.metrics.registry, self._page(), self._options.host, self._options.port
+        )
         _write_address(self._options.cache / LISTEN_FILE, address)
         log.info("listening", extra={"address": address})
         tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._settle(stop))]
@@ -140,7 +156,9 @@ class App:
             task.cancel()
         await self._drain()
         await runner.cleanup()
-        beating.cancel()
+        self._pictures.close()
+        for task in asides:
+            task.cancel()
         for task in done:
             task.result()
 
@@ -175,8 +193,19 @@ class App:
         )
 
     def _device_use(self) -> DeviceUse:
-        watch = self._sampler.watch() if self._sampler is not None else None
+        watch = self._gpu_watcher.watch() if self._gpu_watcher is not None else None
         return device_use(watch, self._busy.share(), time.monotonic(), time.time())
+
+    def inputs(self, stream: StreamKey) -> dict[str, tuple[str, ...]] | None:
+        """Which modules take whose detections in the service of this stream; None if there is no such stream."""
+        name, stream_name = stream
+        service = self._controller.services.get(name)
+        return service.inputs if service is not None and stream_name in service.streams else None
+
+    def _page(self) -> Page | None:
+        if self._options.page is Access.OFF:
+            return None
+        return Page(self._options.page, self._history, self._pictures, self.inputs, self._started_at)
 
     def _error(self) -> str | None:
         errors = [self._controller.error, self._machinery.journal.error]
@@ -187,6 +216,15 @@ class App:
             self._heartbeat = now = time.monotonic()
             self._busy.add(BusyReading(now, self._machinery.device.busy_s))
             await asyncio.sleep(BEAT_S)
+
+    async def _remember(self) -> None:
+        """What the page shows of the past; and what nobody looks at any more is let go."""
+        sampler = Sampler()
+        while True:
+            now = time.monotonic()
+            self._history.add(now, self._machinery.device.busy_s, sampler.sample(self._controller.services.values()))
+            self._pictures.forget(now)
+            await asyncio.sleep(EVERY_S)
 
     async def _follow(self) -> None:
         async for content in follow(self._options.desired):
@@ -209,8 +247,8 @@ class App:
             log.error("frames in flight were not delivered", extra={"frames": self.observe().frames.in_flight})  # noqa: TRY400
         await asyncio.to_thread(self._machinery.device.stop)
         await asyncio.to_thread(self._watchdog.stop)
-        if self._sampler is not None:
-            await asyncio.to_thread(self._sampler.stop)
+        if self._gpu_watcher is not None:
+            await asyncio.to_thread(self._gpu_watcher.stop)
         await asyncio.to_thread(self._machinery.workers.stop)
 
     def _batch_done(self, done: BatchDone) -> None:

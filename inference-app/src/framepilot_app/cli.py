@@ -13,6 +13,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from framepilot_app.supervision.log_limit import LimitedHandler
 from framepilot_app.telemetry.gpu_names import AUTO, NONE, is_gpu_name
+from framepilot_app.web.access import Access
 
 GLIBC_TUNABLES: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
 """Without it glibc maps and unmaps every large activation anew, which doubles the time of large batches."""
@@ -24,7 +25,7 @@ def run(
     listen: Annotated[
         str,
         typer.Option(
-            help="HOST:PORT of /healthz /readyz /status /metrics; port 0 takes a free one, written to CACHE/listen."
+            help="HOST:PORT of the page, /healthz, /readyz, /status, /metrics; port 0: a free one, see CACHE/listen."
         ),
     ] = "127.0.0.1:8080",
     models_cache: Annotated[
@@ -57,6 +58,13 @@ def run(
             help="Folder with a folder for each Secret that a service names; in it STREAM.username, STREAM.password."
         ),
     ] = None,
+    page: Annotated[
+        Access,
+        typer.Option(
+            envvar="FRAMEPILOT_PAGE",
+            help="Who sees the page with the pictures of the streams: this machine, all who reach the port, or nobody.",
+        ),
+    ] = Access.LOCAL,
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
     """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
@@ -85,6 +93,7 @@ def run(
             stuck_after_s=stuck_after,
             credentials=credentials,
             nvml_device=nvml_device,
+            page=page,
         )
     )
 

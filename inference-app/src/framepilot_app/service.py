@@ -33,6 +33,7 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
+from framepilot_app.sinks.newest import NewestFrames
 from framepilot_app.streams.hub import Hub, Subscription
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.uri import is_live
@@ -63,6 +64,7 @@ class Machinery:
     journal: Journal
     metrics: Metrics
     spools: Path
+    newest: NewestFrames
     credentials: Credentials = NO_CREDENTIALS
 
 
@@ -125,6 +127,11 @@ class Service:
         """Whether frames flow through the declared graph."""
         return self._graph is not None and self._current(self._graph)
 
+    @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """For each module that takes another one's detections in the graph that frames enter now: which one's."""
+        return self._graph.inputs() if self._graph else {}
+
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
         self.declared = declared
@@ -166,8 +173,8 @@ class Service:
 
     def _current(self, graph: Graph) -> bool:
         declared = [(entry.name, entry.where.min_score, entry.inputs) for entry in self.declared.modules]
-        parents = {child.module.name: (node.module.name,) for node in graph.nodes for child in node.children}
-        built = [(node.module.name, node.min_score, parents.get(node.module.name, ())) for node in graph.nodes]
+        inputs = graph.inputs()
+        built = [(node.module.name, node.min_score, inputs.get(node.module.name, ())) for node in graph.nodes]
         return declared == built and all(self.modules[node.module.name].module is node.module for node in graph.nodes)
 
     def _set_graph(self) -> None:
@@ -300,8 +307,9 @@ class Service:
         return 0 if self.sinks.congested() else self._window()
 
     def _emit(self, outcome: Outcome) -> None:
-        """A frame leaves: to the metrics, and to every sink that wants it."""
+        """A frame leaves: to the metrics, to who looks at its stream, and to every sink that wants it."""
         self._machinery.metrics.frame(outcome)
+        self._machinery.newest.emit(outcome)
         self.sinks.emit(outcome)
 
     def _room_at_sinks(self) -> None:

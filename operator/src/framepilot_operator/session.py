@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 class Session:
     """What to run: absolute paths; `for_s` None: until it ends by itself; `report` None: none is written.
 
-    `credentials` has a folder for each Secret that a service names; None: there is none.
+    `credentials` has a folder for each Secret that a service names; None: there is none. `page`: each instance has its
+    web page.
     """
 
     files: tuple[Path, ...]
@@ -37,6 +38,7 @@ class Session:
     for_s: float | None = None
     report: Path | None = None
     credentials: Path | None = None
+    page: bool = True
 
 
 async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
@@ -50,7 +52,7 @@ async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
     _stop_on_signals(stop)
     if session.for_s is not None:
         asyncio.get_running_loop().call_later(session.for_s, stop.set)
-    cluster = LocalCluster(session.files, session.state, credentials=session.credentials)
+    cluster = LocalCluster(session.files, session.state, credentials=session.credentials, page=session.page)
     events = EventFiles(session.state / "events") if session.report else None
     witness = Witness(events, now)
 

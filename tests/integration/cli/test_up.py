@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -181,6 +183,17 @@ def test_a_killed_instance_comes_back_and_every_frame_is_accounted_for(lobby):
         assert code == 0, up.err.read_text()
         assert frames["delivered"] > 0
         assert frames["ingested"] == frames["delivered"] + sum(frames["dropped"].values()) + frames["lost"]
+
+
+def test_it_says_where_the_page_is_and_has_none_where_that_was_asked_for(lobby):
+    with running(endless(lobby)) as up:
+        up.says("shows what it does at http://127.0.0.1:")
+        address = re.search(r"shows what it does at (http://\S+)", up.err.read_text())[1]
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert b"<title>Framepilot</title>" in answer.read()
+    with running(lobby, "--no-page") as up:
+        up.says("stream gate: running")
+        assert "http://" not in up.err.read_text()
 
 
 def test_a_second_ctrl_c_ends_at_once(lobby):

@@ -150,10 +150,14 @@ class ProfilePoint(Observation):
 
 
 class ObservedModule(Observation):
-    """One module of one service. `profile` is that of the serving version; `items` counts since the start."""
+    """One module of one service. `profile` is that of the serving version; `items` counts since the start.
+
+    `inputs` are the modules whose detections it takes in the graph that frames enter now.
+    """
 
     service: str
     name: Name
+    inputs: tuple[Name, ...] = ()
     model: Name
     serving: ServingModel | None = None
     batch: ObservedBatch

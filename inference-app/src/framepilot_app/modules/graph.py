@@ -38,6 +38,10 @@ class Graph:
     roots: tuple[Node, ...]
     nodes: tuple[Node, ...]
 
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """For each module that takes another one's detections: which one's."""
+        return {child.module.name: (node.module.name,) for node in self.nodes for child in node.children}
+
     def cost(self) -> Cost:
         """What a frame takes, by what was measured lately."""
         return Cost(

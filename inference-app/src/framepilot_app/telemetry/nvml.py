@@ -1,4 +1,4 @@
-"""Asks NVIDIA's driver about one GPU, through NVML. Any call may hang, so only the sampler's thread comes here.
+"""Asks NVIDIA's driver about one GPU, through NVML. Any call may hang, so only the watcher's thread comes here.
 
 https://docs.nvidia.com/deploy/nvml-api
 """

@@ -33,7 +33,8 @@ def observed_streams(service: Service) -> list[ObservedStream]:
 
 def observed_modules(service: Service) -> list[ObservedModule]:
     """Every module of a service."""
-    return [_module(service.name, served) for served in [*service.modules.values()]]
+    inputs = service.inputs
+    return [_module(service.name, served, inputs.get(served.module.name, ())) for served in [*service.modules.values()]]
 
 
 def totals(services: Sequence[Service]) -> FrameCounts:
@@ -81,12 +82,13 @@ def _stream(service: str, name: str, stream: Stream) -> ObservedStream:
     )
 
 
-def _module(service: str, served: ServedModule) -> ObservedModule:
+def _module(service: str, served: ServedModule, inputs: tuple[str, ...]) -> ObservedModule:
     module = served.module
     version = module.lane.version if module.lane else None
     return ObservedModule(
         service=service,
         name=module.name,
+        inputs=inputs,
         model=version.spec.name if version else module.model_name,
         serving=ServingModel(version=version.spec.version, sha256=version.sha256) if version else None,
         batch=module.batch,

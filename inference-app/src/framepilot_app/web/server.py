@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from framepilot.contract.observed import ObservedState
+from framepilot_app.web.page import Page
 
 
 class Probes(Protocol):
@@ -25,8 +26,12 @@ class Probes(Protocol):
         """What it is doing now."""
 
 
-async def serve(probes: Probes, registry: CollectorRegistry, host: str, port: int) -> tuple[web.AppRunner, str]:
+async def serve(
+    probes: Probes, registry: CollectorRegistry, page: Page | None, host: str, port: int
+) -> tuple[web.AppRunner, str]:
     """Start to listen; returns the runner (to be cleaned up) and the address in force as HOST:PORT.
+
+    Without a `page`, nothing is shown to people.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -38,6 +43,7 @@ async def serve(probes: Probes, registry: CollectorRegistry, host: str, port: in
             web.get("/readyz", _probe(probes.not_ready)),
             web.get("/status", _status(probes)),
             web.get("/metrics", _metrics(registry)),
+            *(page.routes() if page else ()),
         ]
     )
     runner = web.AppRunner(app, access_log=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -27,12 +28,15 @@ EAGER_POLL_S: Final = 0.1
 MALLOC: Final = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
 """Keeps glibc from giving every large batch's memory back to the system and faulting it in again."""
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How instances are started here. `stdout` is the file descriptor that results of stdout sinks go to.
 
-    `credentials` is the folder with a folder for each Secret; None: there is none.
+    `credentials` is the folder with a folder for each Secret; None: there is none. `page`: each instance has its web
+    page.
     """
 
     command: tuple[str, ...]
@@ -42,6 +46,7 @@ class Launch:
     jitter: Callable[[], float]
     now: Callable[[], float]
     credentials: Path | None = None
+    page: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class LocalInstance:
         self._client = client
         self._changed = changed
         self._now = launch.now
+        self._page = launch.page
         self._heard: Heard | None = None
         self._silence: str | None = None
         self._damage: str | None = None
@@ -158,6 +164,8 @@ class LocalInstance:
             return
         before, self._heard = self._heard, Heard(pid, observed, self._now())
         self._silence = None
+        if self._page and (before is None or before.pid != pid):
+            _log.info("%s shows what it does at http://%s/", self.owner, address)
         if before is None or before.pid != pid or _gist(before.observed) != _gist(observed):
             self._changed()
 
@@ -193,6 +201,7 @@ def _child(folder: Path, desired_file: Path, launch: Launch) -> ChildSpec:
             *("--listen", "127.0.0.1:0"),
             *("--parent-pid", str(os.getpid())),
             *(() if launch.credentials is None else ("--credentials", str(launch.credentials))),
+            *(() if launch.page else ("--page", "off")),
         ),
         environment=_environment(os.environ),
         log=ChildLog(folder / "log"),

@@ -84,6 +84,7 @@ class LocalCluster:
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
         credentials: Path | None = None,
+        page: bool = True,
     ) -> None:
         """Take the state folder; nothing is started yet.
 
@@ -98,6 +99,7 @@ class LocalCluster:
             jitter: random numbers in 0..1.
             now: the time, Unix seconds.
             credentials: the folder with a folder for each Secret that a service names.
+            page: whether each instance has its web page.
 
         Raises:
             ClusterError: the state folder cannot be used, or another operator has it.
@@ -124,7 +126,7 @@ class LocalCluster:
         self._now = now
         self._tick_s = tick_s
         start = tuple(command or (app_executable(),))
-        self._launch = Launch(start, stdout, drain_s, healthy_after_s, jitter, now, credentials)
+        self._launch = Launch(start, stdout, drain_s, healthy_after_s, jitter, now, credentials, page)
         self._client = StatusClient(STATUS_TIMEOUT_S)
         self._triggers: asyncio.Queue[Trigger | None] = asyncio.Queue()
         self._instances = {owner: self._instance(owner) for owner in map(_owner, found)}

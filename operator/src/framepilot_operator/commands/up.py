@@ -33,6 +33,7 @@ def up(
             help="Folder with a folder for each credentialsSecretName, with STREAM.username and STREAM.password."
         ),
     ] = None,
+    page: Annotated[bool, typer.Option(help="Each instance has a web page, for this machine only.")] = True,
 ) -> None:
     """Run services on this machine; ends when all streams have ended, after --for, or on Ctrl-C."""
     checked = check(files)
@@ -55,6 +56,7 @@ def up(
         for_s=None if for_ is None else _seconds(for_),
         report=None if report is None else report.absolute(),
         credentials=None if credentials is None else credentials.absolute(),
+        page=page,
     )
     try:
         with registered(home / "up", files, session.state), _screen(checked) as show:

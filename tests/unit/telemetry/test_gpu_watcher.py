@@ -1,4 +1,4 @@
-"""The sampler: what it knows after each answer of a GPU, and how long it waits before it asks again."""
+"""A GPU's watcher: what it knows after each answer of a GPU, and how long it waits before it asks again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from framepilot_app.telemetry.device_use import Readings
 from framepilot_app.telemetry.nvml import NvmlError
-from framepilot_app.telemetry.sampler import LONGEST_WAIT_S, Sampler
+from framepilot_app.telemetry.gpu_watcher import LONGEST_WAIT_S, GpuWatcher
 
 
 class ScriptedGpu:
@@ -33,13 +33,13 @@ class ScriptedGpu:
         self.closed += 1
 
 
-def sampler(gpu: ScriptedGpu, at: float = 100.0) -> Sampler:
-    return Sampler(gpu.open, clock=lambda: at, unix_clock=lambda: 5000.0)
+def watcher(gpu: ScriptedGpu, at: float = 100.0) -> GpuWatcher:
+    return GpuWatcher(gpu.open, clock=lambda: at, unix_clock=lambda: 5000.0)
 
 
 def test_a_sample_is_kept_with_its_time():
     gpu = ScriptedGpu(Readings(utilization_percent=40))
-    watching = sampler(gpu)
+    watching = watcher(gpu)
     assert watching.sample() == 1
     watch = watching.watch()
     assert (watch.readings, watch.read_at, watch.read_unix) == (Readings(utilization_percent=40), 100, 5000)
@@ -48,7 +48,7 @@ def test_a_sample_is_kept_with_its_time():
 
 def test_while_a_call_goes_on_it_is_known_since_when():
     gpu = ScriptedGpu(Readings())
-    watching = sampler(gpu)
+    watching = watcher(gpu)
     since = []
     gpu.during = lambda: since.append(watching.watch().calling_since)
     watching.sample()
@@ -58,7 +58,7 @@ def test_while_a_call_goes_on_it_is_known_since_when():
 def test_a_lost_gpu_is_closed_and_opened_again_after_waits_that_grow_until_it_is_back():
     lost = NvmlError("the GPU is lost")
     gpu = ScriptedGpu(Readings(utilization_percent=40), *[lost] * 7, Readings(utilization_percent=50), lost)
-    watching = sampler(gpu)
+    watching = watcher(gpu)
     watching.sample()
     assert [watching.sample() for _ in range(7)] == [1, 2, 4, 8, 16, LONGEST_WAIT_S, LONGEST_WAIT_S]
     watch = watching.watch()
@@ -70,7 +70,7 @@ def test_a_lost_gpu_is_closed_and_opened_again_after_waits_that_grow_until_it_is
 
 
 def test_what_nobody_expected_is_an_error_and_no_death():
-    watching = sampler(ScriptedGpu(ValueError("bad"), Readings()))
+    watching = watcher(ScriptedGpu(ValueError("bad"), Readings()))
     watching.sample()
     assert watching.watch().error == "unexpected ValueError while NVML was read; the log has the details"
     watching.sample()
@@ -78,7 +78,7 @@ def test_what_nobody_expected_is_an_error_and_no_death():
 
 
 def test_an_xid_error_is_remembered_after_it_was_told_once():
-    watching = sampler(ScriptedGpu(Readings(last_xid=79), Readings(), NvmlError("gone"), Readings()))
+    watching = watcher(ScriptedGpu(Readings(last_xid=79), Readings(), NvmlError("gone"), Readings()))
     for _ in range(4):
         watching.sample()
     assert watching.watch().readings == Readings(last_xid=79)

@@ -38,7 +38,7 @@ class Gpu(Protocol):
         """Give it back."""
 
 
-class Sampler:
+class GpuWatcher:
     """Reads one GPU until it is stopped; `open_gpu` is called on its thread, and raises NvmlError."""
 
     def __init__(
