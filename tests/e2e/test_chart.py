@@ -17,6 +17,7 @@ from support.chart import Rendered, Values, notes, render
 from support.cluster import paths
 from support.kubectl import Kubectl
 from support.operator_release import CHART, HelmError
+from support.prometheus import rules
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -94,6 +95,20 @@ def monitors(field: str) -> Callable[[Rendered], Any]:
     return lambda rendered: [each["spec"]["podMetricsEndpoints"][0].get(field) for each in rendered.all("PodMonitor")]
 
 
+def alerts(rendered: Rendered) -> dict[str, dict[str, Any]]:
+    groups = rendered.one("PrometheusRule")["spec"]["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def runbook(rendered: Rendered) -> str | None:
+    return alerts(rendered)["FramepilotObjectiveMissed"]["annotations"].get("runbook_url")
+
+
+def threshold(alert: str) -> Callable[[Rendered], Any]:
+    """What the expression of an alert ends with."""
+    return lambda rendered: alerts(rendered)[alert]["expr"].rpartition(" ")[2]
+
+
 def nested(path: str, value: Any) -> dict[str, Any]:
     for name in reversed(path.split(".")):
         value = {name: value}
@@ -151,6 +166,19 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("podMonitor.labels", {"a": "b"}, lambda r: [each["metadata"]["labels"].get("a") for each in r.all("PodMonitor")],
      [None, None], ["b", "b"]),
     ("podMonitor.interval", "5s", monitors("interval"), [None, None], ["5s", "5s"]),
+    ("prometheusRule.enabled", True, kinds("PrometheusRule"), [0], [1]),
+    ("prometheusRule.labels", {"a": "b"}, lambda r: r.one("PrometheusRule")["metadata"]["labels"].get("a"), None, "b"),
+    ("prometheusRule.runbooks", "https://a.example/b/", runbook, None,
+     "https://a.example/b/FramepilotObjectiveMissed.md"),
+    ("prometheusRule.without", ["FramepilotObjectiveMissed"], lambda r: "FramepilotObjectiveMissed" in alerts(r), True,
+     False),
+    ("prometheusRule.thresholds.attainmentRatio", 0.5, threshold("FramepilotObjectiveMissed"), "0.95", "0.5"),
+    ("prometheusRule.thresholds.lateRatio", 0.05, threshold("FramepilotLatencyBeyondObjective"), "0.01", "0.05"),
+    ("prometheusRule.thresholds.droppedRatio", 0.2, threshold("FramepilotFramesDropped"), "0.02", "0.2"),
+    ("prometheusRule.thresholds.supersededRatio", 1, threshold("FramepilotFramesSuperseded"), "0.5", "1"),
+    ("prometheusRule.thresholds.sinkEventsDropped", 1000000, threshold("FramepilotSinkEventsDropped"), "0", "1e+06"),
+    ("prometheusRule.thresholds.deviceBusyRatio", 0.8, threshold("FramepilotDeviceSaturated"), "0.95", "0.8"),
+    ("prometheusRule.thresholds.operatorFailures", 9, threshold("FramepilotOperatorFailing"), "3", "9"),
     ("networkPolicy.enabled", True, kinds("NetworkPolicy"), [0], [2]),
     ("networkPolicy.from", [PROMETHEUS], peers, [[], [OPERATORS]], [[PROMETHEUS], [OPERATORS, PROMETHEUS]]),
     ("networkPolicy.apiServerPorts", [16443], lambda r: policy(r, "operator")["egress"][1]["ports"],
@@ -174,7 +202,7 @@ def test_a_value_changes_what_it_says(
     without: dict[str, Any] = {}
     switched = path.partition(".")[0]
     # The other values of what can be switched on mean nothing while it is off.
-    if switched in {"podMonitor", "networkPolicy"} and path != f"{switched}.enabled":
+    if switched in {"podMonitor", "prometheusRule", "networkPolicy"} and path != f"{switched}.enabled":
         without = {switched: ENABLED}
         given[switched] |= ENABLED
     assert look(render(without)) == before
@@ -217,7 +245,7 @@ def test_the_crds_are_those_of_the_project() -> None:
 
 @pytest.mark.parametrize("name", ["a", "framepilot", "my-framepilot", "a" * 53, f"{'a' * 42}-{'b' * 10}"])
 def test_names_have_at_most_63_characters_and_labels_are_alike(name: str) -> None:
-    rendered = render({"podMonitor": ENABLED, "watchNamespaces": ["a"]}, name=name)
+    rendered = render({"podMonitor": ENABLED, "prometheusRule": ENABLED, "watchNamespaces": ["a"]}, name=name)
     for each in rendered.objects:
         metadata = each["metadata"]
         if each["kind"] != "CustomResourceDefinition":
@@ -254,6 +282,11 @@ def test_what_selects_pods_never_changes_with_a_version(values: Values) -> None:
 def test_the_metrics_of_instances_are_collected_where_the_operator_looks(values: Values, where: dict[str, Any]) -> None:
     rendered = render({**values, "podMonitor": ENABLED})
     assert rendered.one("PodMonitor", "framepilot-instances")["spec"]["namespaceSelector"] == where
+
+
+def test_the_rules_are_those_that_promtool_has_judged() -> None:
+    rendered = render({"prometheusRule": ENABLED}).one("PrometheusRule")
+    assert rendered["spec"] == YAML(typ="safe").load(rules())
 
 
 def test_instances_are_reached_by_the_operator_only_in_each_namespace_that_is_listed() -> None:

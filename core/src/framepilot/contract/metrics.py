@@ -21,6 +21,8 @@ FRAMES_DELIVERED: Final = "framepilot_frames_delivered_total"
 FRAMES_DROPPED: Final = "framepilot_frames_dropped_total"
 FRAMES_IN_FLIGHT: Final = "framepilot_frames_in_flight"
 FRAME_LATENCY: Final = "framepilot_frame_latency_seconds"
+FRAMES_WITHIN: Final = "framepilot_frames_within_objective_total"
+OBJECTIVE: Final = "framepilot_objective_seconds"
 
 # Streams
 STREAM_STATE: Final = "framepilot_stream_state"
@@ -34,6 +36,13 @@ MODULE_STAGE: Final = "framepilot_module_stage_seconds"
 MODULE_BATCH_CAP: Final = "framepilot_module_batch_cap_items"
 MODULE_BATCH_ITEMS: Final = "framepilot_module_batch_items"
 MODULE_VERSION: Final = "framepilot_module_version_info"
+MODULE_SERVING: Final = "framepilot_module_serving"
+
+# Rollouts: the latest of each module
+ROLLOUT_STATE: Final = "framepilot_rollout_state"
+ROLLOUT_PAUSE: Final = "framepilot_rollout_pause_seconds"
+ROLLOUT_STEP: Final = "framepilot_rollout_longest_step_seconds"
+ROLLOUT_LOAD: Final = "framepilot_rollout_load_seconds"
 
 # Sinks: offered = written + dropped + waiting for each service and sink; `waiting` includes `spooled`
 SINK_OFFERED: Final = "framepilot_sink_events_offered_total"
