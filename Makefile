@@ -74,13 +74,14 @@ e2e: setup samples cluster ## Run the end-to-end tests in that Kubernetes (ARGS=
 	FRAMEPILOT_E2E=1 $(BIN)/python -m pytest -s --timeout=900 tests/e2e $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style, types, the import rules, the generated CRDs and the shell scripts
+lint: setup ## Check style, types, the import rules, what is generated and the shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES) crds charts
 	$(BIN)/lint-imports
 	$(BIN)/python crds/generate.py --check
 	$(BIN)/python charts/generate.py --check
+	$(BIN)/python -m charts.dashboards --check
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/hadolint Dockerfile examples/kubernetes/samples.Dockerfile
 
@@ -104,6 +105,10 @@ bench-streams: setup samples servers ## Overload, 1 to 50 cameras, faults and a 
 crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
 	$(BIN)/python crds/generate.py
 	$(BIN)/python charts/generate.py
+
+.PHONY: dashboards
+dashboards: setup ## Generate the chart's dashboards for Grafana from their descriptions
+	$(BIN)/python -m charts.dashboards
 
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache
