@@ -16,7 +16,8 @@ from framepilot.contract import metrics as app_metrics
 from framepilot_operator.kubernetes import metrics as operator_metrics
 from support.prometheus import RULES, program, rules
 
-RUNBOOKS = Path(__file__).parents[3] / "docs" / "runbooks"
+PAGE = Path(__file__).parents[3] / "docs" / "monitoring.md"
+RUNBOOKS = PAGE.parent / "runbooks"
 GROUPS = YAML(typ="safe").load(rules())["groups"]
 RULED = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in RULED if "alert" in rule}
@@ -276,6 +277,11 @@ def test_an_alert_is_annotated_with_labels_that_it_has(alert: str) -> None:
 
 def test_there_is_a_runbook_for_each_alert_and_no_other_one() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(ALERTS)
+
+
+def test_the_page_lists_each_alert_with_its_severity() -> None:
+    rows = re.findall(r"^\| \[(\w+)\]\(runbooks/(\w+)\.md\) \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
+    assert rows == [(alert, alert, rule["labels"]["severity"]) for alert, rule in ALERTS.items()]
 
 
 @pytest.mark.parametrize("alert", ALERTS)
