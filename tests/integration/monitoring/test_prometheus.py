@@ -38,8 +38,6 @@ CHOSEN = {
     "__rate_interval": "10s",
 }
 RULES = [rule for group in YAML(typ="safe").load(rules())["groups"] for rule in group["rules"]]
-# One look takes this long at most, on a machine that does much else.
-PATIENCE_S = 100
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
 @pytest.mark.parametrize("query", asked(), ids=lambda query: f"{query.dashboard}: {query.panel}")
 def test_a_query_of_a_panel_has_data_and_the_labels_of_its_legend(site: Site, query: Asked) -> None:
     expression = chosen(query.expression, CHOSEN)
-    eventually(lambda: site.found(expression), f"data for {expression}", PATIENCE_S, poll_s=0.2)
+    eventually(lambda: site.found(expression), f"data for {expression}", poll_s=0.2)
     for series in site.found(expression):
         assert query.legend_labels <= series["metric"].keys()
 
@@ -142,7 +140,7 @@ def test_a_variable_offers_what_there_is(site: Site, dashboard: str, selector: s
 
 @pytest.mark.parametrize("record", [rule["record"] for rule in RULES if "record" in rule])
 def test_a_recording_rule_has_data(site: Site, record: str) -> None:
-    eventually(lambda: site.found(record), f"data of {record}", PATIENCE_S, poll_s=0.2)
+    eventually(lambda: site.found(record), f"data of {record}", poll_s=0.2)
 
 
 def test_every_rule_is_evaluated_without_an_error(site: Site) -> None:
@@ -170,7 +168,7 @@ def test_an_alert_fires_for_the_sink_that_loses_events_and_says_so(site: Site) -
             if each["state"] == "firing" and each["labels"]["alertname"] == "FramepilotSinkEventsDropped"
         ]
 
-    eventually(fired, "an alert", PATIENCE_S, poll_s=0.2)
+    eventually(fired, "an alert", poll_s=0.2)
     (alert,) = fired()
     assert (alert["labels"]["sink"], alert["labels"]["reason"]) == ("hook", "http-400")
     assert alert["annotations"]["summary"] == "Events for the sink hook of shop/door are lost."
