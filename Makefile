@@ -82,6 +82,7 @@ lint: setup ## Check style, types, the import rules, what is generated and the s
 	$(BIN)/python crds/generate.py --check
 	$(BIN)/python charts/generate.py --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m charts.dashboards --check
 	$(BIN)/shellcheck .ci/run
 	$(BIN)/hadolint Dockerfile examples/kubernetes/samples.Dockerfile
 
@@ -109,6 +110,10 @@ crds: setup ## Generate crds/ from the resource types, and the parts of the char
 .PHONY: docs
 docs: setup ## Generate docs/metrics.md from the metrics that the code names
 	$(BIN)/python docs/generate.py
+
+.PHONY: dashboards
+dashboards: setup ## Generate the chart's dashboards for Grafana from their descriptions
+	$(BIN)/python -m charts.dashboards
 
 .PHONY: samples
 samples: setup ## Fetch and build the sample models and videos into the cache

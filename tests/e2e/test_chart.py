@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from framepilot_operator.manifests.names import labels
+from framepilot_operator.manifests.owner import Owner
 from support.api_schemas import FILE_NAMES, write_schemas
 from support.chart import Rendered, Values, notes, render
 from support.cluster import paths
 from support.kubectl import Kubectl
 from support.operator_release import CHART, HelmError
+from support.prometheus import rules
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -40,6 +43,7 @@ VARIANTS: dict[str, Values] = {
     "everything": EVERYTHING,
     "restricted": {"networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "instancesEgress": [{}]}},
     "namespaces": {"watchNamespaces": ["default", "kube-public"], **EVERYTHING},
+    "dashboards": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Framepilot"}}},
     "alone": {"leaderElection": False, "serviceAccount": {"create": False}, "crds": {"install": False}},
 }
 
@@ -92,6 +96,20 @@ def account(rendered: Rendered) -> tuple[str, set[str]]:
 
 def monitors(field: str) -> Callable[[Rendered], Any]:
     return lambda rendered: [each["spec"]["podMetricsEndpoints"][0].get(field) for each in rendered.all("PodMonitor")]
+
+
+def alerts(rendered: Rendered) -> dict[str, dict[str, Any]]:
+    groups = rendered.one("PrometheusRule")["spec"]["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def runbook(rendered: Rendered) -> str | None:
+    return alerts(rendered)["FramepilotObjectiveMissed"]["annotations"].get("runbook_url")
+
+
+def threshold(alert: str) -> Callable[[Rendered], Any]:
+    """What the expression of an alert ends with."""
+    return lambda rendered: alerts(rendered)[alert]["expr"].rpartition(" ")[2]
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
@@ -151,6 +169,26 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("podMonitor.labels", {"a": "b"}, lambda r: [each["metadata"]["labels"].get("a") for each in r.all("PodMonitor")],
      [None, None], ["b", "b"]),
     ("podMonitor.interval", "5s", monitors("interval"), [None, None], ["5s", "5s"]),
+    ("prometheusRule.enabled", True, kinds("PrometheusRule"), [0], [1]),
+    ("prometheusRule.labels", {"a": "b"}, lambda r: r.one("PrometheusRule")["metadata"]["labels"].get("a"), None, "b"),
+    ("prometheusRule.runbooks", "https://a.example/b/", runbook, None,
+     "https://a.example/b/FramepilotObjectiveMissed.md"),
+    ("prometheusRule.without", ["FramepilotObjectiveMissed"], lambda r: "FramepilotObjectiveMissed" in alerts(r), True,
+     False),
+    ("prometheusRule.thresholds.attainmentRatio", 0.5, threshold("FramepilotObjectiveMissed"), "0.95", "0.5"),
+    ("prometheusRule.thresholds.lateRatio", 0.05, threshold("FramepilotLatencyBeyondObjective"), "0.01", "0.05"),
+    ("prometheusRule.thresholds.droppedRatio", 0.2, threshold("FramepilotFramesDropped"), "0.02", "0.2"),
+    ("prometheusRule.thresholds.supersededRatio", 1, threshold("FramepilotFramesSuperseded"), "0.5", "1"),
+    ("prometheusRule.thresholds.sinkEventsDropped", 1000000, threshold("FramepilotSinkEventsDropped"), "0", "1e+06"),
+    ("prometheusRule.thresholds.deviceBusyRatio", 0.8, threshold("FramepilotDeviceSaturated"), "0.95", "0.8"),
+    ("prometheusRule.thresholds.operatorFailures", 9, threshold("FramepilotOperatorFailing"), "3", "9"),
+    ("dashboards.enabled", True, kinds("ConfigMap"), [0], [4]),
+    ("dashboards.namespace", "grafana", lambda r: {each["metadata"]["namespace"] for each in r.all("ConfigMap")},
+     {"operators"}, {"grafana"}),
+    ("dashboards.labels", {"grafana_dashboard": "yes"},
+     lambda r: {each["metadata"]["labels"]["grafana_dashboard"] for each in r.all("ConfigMap")}, {"1"}, {"yes"}),
+    ("dashboards.annotations", {"grafana_folder": "Framepilot"}, metadata("ConfigMap", "annotations"), [None] * 4,
+     [{"grafana_folder": "Framepilot"}] * 4),
     ("networkPolicy.enabled", True, kinds("NetworkPolicy"), [0], [2]),
     ("networkPolicy.from", [PROMETHEUS], peers, [[], [OPERATORS]], [[PROMETHEUS], [OPERATORS, PROMETHEUS]]),
     ("networkPolicy.apiServerPorts", [16443], lambda r: policy(r, "operator")["egress"][1]["ports"],
@@ -174,7 +212,7 @@ def test_a_value_changes_what_it_says(
     without: dict[str, Any] = {}
     switched = path.partition(".")[0]
     # The other values of what can be switched on mean nothing while it is off.
-    if switched in {"podMonitor", "networkPolicy"} and path != f"{switched}.enabled":
+    if switched in {"podMonitor", "prometheusRule", "dashboards", "networkPolicy"} and path != f"{switched}.enabled":
         without = {switched: ENABLED}
         given[switched] |= ENABLED
     assert look(render(without)) == before
@@ -185,7 +223,7 @@ def test_each_value_is_tried() -> None:
     def leaves(node: dict[str, Any], path: str = "") -> Iterator[str]:
         for name, value in node.items():
             here = f"{path}.{name}".lstrip(".")
-            if isinstance(value, dict) and value and name != "resources":
+            if isinstance(value, dict) and value and name not in {"resources", "labels"}:
                 yield from leaves(value, here)
             else:
                 yield here
@@ -217,7 +255,8 @@ def test_the_crds_are_those_of_the_project() -> None:
 
 @pytest.mark.parametrize("name", ["a", "framepilot", "my-framepilot", "a" * 53, f"{'a' * 42}-{'b' * 10}"])
 def test_names_have_at_most_63_characters_and_labels_are_alike(name: str) -> None:
-    rendered = render({"podMonitor": ENABLED, "watchNamespaces": ["a"]}, name=name)
+    switches = dict.fromkeys(("podMonitor", "prometheusRule", "dashboards"), ENABLED)
+    rendered = render({**switches, "watchNamespaces": ["a"]}, name=name)
     for each in rendered.objects:
         metadata = each["metadata"]
         if each["kind"] != "CustomResourceDefinition":
@@ -252,8 +291,20 @@ def test_what_selects_pods_never_changes_with_a_version(values: Values) -> None:
     [({}, {"any": True}), ({"watchNamespaces": ["a", "b"]}, {"matchNames": ["a", "b"]})],
 )
 def test_the_metrics_of_instances_are_collected_where_the_operator_looks(values: Values, where: dict[str, Any]) -> None:
-    rendered = render({**values, "podMonitor": ENABLED})
-    assert rendered.one("PodMonitor", "framepilot-instances")["spec"]["namespaceSelector"] == where
+    monitor = render({**values, "podMonitor": ENABLED}).one("PodMonitor", "framepilot-instances")["spec"]
+    assert monitor["namespaceSelector"] == where
+    assert monitor["selector"]["matchLabels"].items() <= labels(Owner.service("a/door")).items()
+
+
+def test_the_rules_are_those_that_promtool_has_judged() -> None:
+    rendered = render({"prometheusRule": ENABLED}).one("PrometheusRule")
+    assert rendered["spec"] == YAML(typ="safe").load(rules())
+
+
+def test_the_dashboards_are_those_that_are_generated() -> None:
+    rendered = render({"dashboards": ENABLED}).all("ConfigMap")
+    files = {path.name: json.loads(path.read_text()) for path in (CHART / "dashboards").iterdir()}
+    assert {name: json.loads(text) for each in rendered for name, text in each["data"].items()} == files
 
 
 def test_instances_are_reached_by_the_operator_only_in_each_namespace_that_is_listed() -> None:

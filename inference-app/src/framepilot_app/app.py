@@ -35,10 +35,10 @@ from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
 from framepilot_app.telemetry.device_use import BusyReading, BusyWindow, device_use
 from framepilot_app.telemetry.gpu_names import AUTO, NONE, gpu_names
+from framepilot_app.telemetry.gpu_watcher import GpuWatcher
 from framepilot_app.telemetry.history import EVERY_S, History
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
 from framepilot_app.telemetry.nvml import Nvml
-from framepilot_app.telemetry.gpu_watcher import GpuWatcher
 from framepilot_app.telemetry.sampling import Sampler
 from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
 from framepilot_app.web.access import Access
@@ -67,8 +67,8 @@ class Options:
     `models_cache` is a folder of models that several processes share; None: models are in `cache`. `credentials` is a
     folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
     `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `nvml_device` is the GPU
-    to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`. `page` says who may see the web
-    page.
+    to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`. `page` says who may see the
+    web page.
     """
 
     desired: Path

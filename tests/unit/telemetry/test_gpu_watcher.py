@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from framepilot_app.telemetry.device_use import Readings
-from framepilot_app.telemetry.nvml import NvmlError
 from framepilot_app.telemetry.gpu_watcher import LONGEST_WAIT_S, GpuWatcher
+from framepilot_app.telemetry.nvml import NvmlError
 
 
 class ScriptedGpu:

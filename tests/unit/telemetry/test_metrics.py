@@ -1,113 +1,106 @@
-"""What `/metrics` says: only what the contract names, and no sample for what is not supported."""
+"""What `/metrics` says of a state, and of frames as they end."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
+import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry
 
 from framepilot.contract import metrics as names
-from framepilot.contract.observed import Device, DeviceUse, ObservedState, UtilizationSource
-from framepilot_app.telemetry.device_metrics import device_metrics
-from framepilot_app.telemetry.device_use import THROTTLE_REASONS
+from framepilot.contract.events import FrameId
+from framepilot.contract.observed import (
+    Device,
+    FrameCounts,
+    ObservedModule,
+    ObservedPipeline,
+    ObservedSink,
+    ObservedState,
+    ObservedStream,
+    ServingModel,
+)
+from framepilot.rollouts.state import RolloutState
+from framepilot_app.frames import Delivered, Dropped, DropReason, Frame
+from framepilot_app.sinks.outbox import Loss
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
 
-PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
-WHOLE = DeviceUse(
-    source=UtilizationSource.NVML,
-    at=5000,
-    utilization=0.4,
-    own=0.25,
-    nvml=True,
-    sample_age_s=0.5,
-    uuid="GPU-1",
-    mig=False,
-    memory_used_bytes=6,
-    memory_total_bytes=24,
-    own_memory_bytes=2,
-    temperature_celsius=61,
-    power_watts=150.5,
-    power_limit_watts=300,
-    sm_clock_hertz=1.41e9,
-    memory_clock_hertz=5.0e9,
-    throttled=("sw_power_cap",),
-    ecc_corrected=3,
-    ecc_uncorrected=0,
-    last_xid=79,
-)
+SERVICE = "tests/door"
+MODULE = {"service": SERVICE, "module": "m"}
 
 
-def device(use: DeviceUse | None) -> Device:
-    return Device(device_class="nvidia-l4", name="NVIDIA L4", use=use)
+def module(**fields) -> ObservedModule:
+    batch = {"size": 4, "max_wait_ms": 5, "since": 0}
+    return ObservedModule.model_validate({"service": SERVICE, "name": "m", "model": "tiny", "batch": batch, **fields})
 
 
-def run_generator(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, PAGE.with_name("generate.py"), page, *options]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-
-
-def samples(use: DeviceUse | None) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Values by name and the values of labels."""
-    return {
-        (sample.name, tuple(sample.labels.values())): sample.value
-        for family in device_metrics(device(use))
-        for sample in family.samples
-    }
-
-
-def test_everything_that_a_gpu_says_is_a_metric_in_base_units():
-    found = samples(WHOLE)
-    reasons = {key[1][0]: value for key, value in found.items() if key[0] == "framepilot_device_throttled"}
-    assert reasons == {**dict.fromkeys([*THROTTLE_REASONS.values(), "other"], 0), "sw_power_cap": 1}
-    assert {key: value for key, value in found.items() if key[0] != "framepilot_device_throttled"} == {
-        ("framepilot_device_info", ("nvidia-l4", "NVIDIA L4", "GPU-1")): 1,
-        ("framepilot_device_utilization_ratio", ("nvml",)): 0.4,
-        ("framepilot_device_own_utilization_ratio", ()): 0.25,
-        ("framepilot_device_memory_used_bytes", ()): 6,
-        ("framepilot_device_memory_total_bytes", ()): 24,
-        ("framepilot_device_own_memory_bytes", ()): 2,
-        ("framepilot_device_temperature_celsius", ()): 61,
-        ("framepilot_device_power_watts", ()): 150.5,
-        ("framepilot_device_power_limit_watts", ()): 300,
-        ("framepilot_device_clock_hertz", ("sm",)): 1.41e9,
-        ("framepilot_device_clock_hertz", ("memory",)): 5.0e9,
-        ("framepilot_device_ecc_errors_total", ("corrected",)): 3,
-        ("framepilot_device_ecc_errors_total", ("uncorrected",)): 0,
-        ("framepilot_device_last_xid", ()): 79,
-        ("framepilot_device_mig", ()): 0,
-        ("framepilot_device_telemetry_up", ()): 1,
-        ("framepilot_device_telemetry_age_seconds", ()): 0.5,
-    }
-
-
-def test_what_is_not_supported_has_no_sample():
-    use = DeviceUse(source=UtilizationSource.DEVICE_THREAD, at=5000, utilization=0.25, own=0.25)
-    assert samples(use) == {
-        ("framepilot_device_info", ("nvidia-l4", "NVIDIA L4", "")): 1,
-        ("framepilot_device_utilization_ratio", ("device thread",)): 0.25,
-        ("framepilot_device_own_utilization_ratio", ()): 0.25,
-    }
-
-
-def test_what_is_exported_is_what_the_contract_names_and_nothing_is_left_out():
+def scraped(**fields) -> CollectorRegistry:
+    """What a scrape of an instance in this state gives."""
+    state = ObservedState(started_at=0, device=Device(device_class="cpu", name="2 cores"), **fields)
     registry = CollectorRegistry()
-    state = ObservedState(started_at=0, device=device(WHOLE))
-    Metrics(registry).registry.register(StateCollector(lambda: state, lambda: 0.0, lambda: Failures({}, 0)))
-    suffixes = {"counter": "_total", "info": "_info"}
-    exported = {
-        (family.name + suffixes.get(family.type, ""), family.type, family.documentation)
-        for family in registry.collect()
-    }
-    assert exported == {(each.name, each.kind.value, each.meaning) for each in names.METRICS}
+    registry.register(StateCollector(lambda: state, lambda: 0.0, lambda: Failures(threads={}, tasks=0)))
+    return registry
 
 
-def test_a_page_that_does_not_agree_with_the_code_is_found_and_written_anew(tmp_path):
-    page = tmp_path / "metrics.md"
-    page.write_text(PAGE.read_text().replace("Frames decoded.", "Frames."))
-    checked = run_generator(page, "--check")
-    assert (checked.returncode, checked.stderr.endswith("run `make docs`\n")) == (1, True)
-    run_generator(page)
-    assert page.read_text() == PAGE.read_text()
-    assert run_generator(page, "--check").returncode == 0
+def frame(objective_s: float = 0.2) -> Frame:
+    return Frame(
+        id=FrameId(service=SERVICE, stream="s", epoch=1, sequence=0),
+        image=np.zeros((1, 1, 3), np.uint8),
+        captured_at=100.0,
+        captured_unix=0.0,
+        deadline=100.0 + objective_s,
+        enforced=True,
+        priority=50,
+    )
+
+
+def test_the_objective_of_a_service_is_in_seconds() -> None:
+    pipelines = (ObservedPipeline(service=SERVICE, uid="u", objective_ms=250), ObservedPipeline(service="a/b", uid="v"))
+    registry = scraped(pipelines=pipelines)
+    assert registry.get_sample_value(names.OBJECTIVE.name, {"service": SERVICE}) == 0.25
+    assert registry.get_sample_value(names.OBJECTIVE.name, {"service": "a/b"}) is None
+
+
+def test_each_reason_of_a_drop_is_counted_from_zero() -> None:
+    frames = FrameCounts(ingested=3, dropped={"late": 3})
+    stream = ObservedStream(service=SERVICE, name="s", source="test://1x1", state="running", frames=frames)
+    sink = ObservedSink(service=SERVICE, name="k", type="webhook", state="connected", dropped={"http-400": 2})
+    registry = scraped(streams=(stream,), sinks=(sink,))
+
+    def counted(name: str, reason: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"service": SERVICE, "reason": reason, **labels})
+
+    drops = {reason: counted(names.FRAMES_DROPPED.name, reason, stream="s") for reason in DropReason}
+    assert drops == {reason: 3 if reason is DropReason.LATE else 0 for reason in DropReason}
+    losses = {reason: counted(names.SINK_DROPPED.name, reason, sink="k") for reason in (*Loss, "http-400")}
+    assert losses == {**dict.fromkeys(Loss, 0), "http-400": 2}
+
+
+def test_a_module_serves_when_it_has_a_version() -> None:
+    serving = ServingModel(version="1", sha256="0" * 64)
+    assert scraped(modules=(module(),)).get_sample_value(names.MODULE_SERVING.name, MODULE) == 0
+    assert scraped(modules=(module(serving=serving),)).get_sample_value(names.MODULE_SERVING.name, MODULE) == 1
+
+
+def test_a_rollout_is_in_one_state_and_what_it_took_is_in_seconds() -> None:
+    rollout = {"state": "Refused", "candidate": "2", "since": 0, "pause_ms": None, "longest_step_ms": 8, "load_ms": 90}
+    registry = scraped(modules=(module(rollout=rollout),))
+    state = names.ROLLOUT_STATE.name
+    states = {each: registry.get_sample_value(state, {**MODULE, "state": each}) for each in RolloutState}
+    assert states == {each: float(each is RolloutState.REFUSED) for each in RolloutState}
+    assert registry.get_sample_value(names.ROLLOUT_STEP.name, MODULE) == pytest.approx(0.008)
+    assert registry.get_sample_value(names.ROLLOUT_LOAD.name, MODULE) == pytest.approx(0.09)
+    assert registry.get_sample_value(names.ROLLOUT_PAUSE.name, MODULE) is None
+    assert scraped(modules=(module(),)).get_sample_value(state, {**MODULE, "state": "Serving"}) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "within"),
+    [
+        (Delivered(frame(), (), latency_ms=150), 1),
+        (Delivered(frame(), (), latency_ms=250), 0),
+        (Dropped(frame(), DropReason.LATE), 0),
+    ],
+)
+def test_a_frame_is_within_its_objective_if_it_was_delivered_in_time(outcome, within) -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.frame(outcome)
+    assert metrics.registry.get_sample_value(names.FRAMES_WITHIN.name, {"service": SERVICE, "stream": "s"}) == within

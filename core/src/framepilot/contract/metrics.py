@@ -61,6 +61,15 @@ FRAME_LATENCY: Final = Metric(
     "From the return of decode to the hand-over to the sinks.",
     (SERVICE, STREAM),
 )
+FRAMES_WITHIN: Final = Metric(
+    "framepilot_frames_within_objective_total",
+    Kind.COUNTER,
+    "Frames delivered within the objective; one that is dropped is not.",
+    (SERVICE, STREAM),
+)
+OBJECTIVE: Final = Metric(
+    "framepilot_objective_seconds", Kind.GAUGE, "The latency that a service's frames are to keep to.", (SERVICE,)
+)
 
 # Streams
 STREAM_STATE: Final = Metric(
@@ -104,6 +113,29 @@ MODULE_BATCH_ITEMS: Final = Metric(
 )
 MODULE_VERSION: Final = Metric(
     "framepilot_module_version_info", Kind.INFO, "The version that serves.", (SERVICE, MODULE, VERSION, MODEL)
+)
+MODULE_SERVING: Final = Metric(
+    "framepilot_module_serving", Kind.GAUGE, "1 while some version of the module serves.", (SERVICE, MODULE)
+)
+
+# Rollouts: the latest of each module
+ROLLOUT_STATE: Final = Metric(
+    "framepilot_rollout_state",
+    Kind.GAUGE,
+    "1 for the state that the module's latest rollout is in, 0 for the others.",
+    (SERVICE, MODULE, STATE),
+)
+ROLLOUT_PAUSE: Final = Metric(
+    "framepilot_rollout_pause_seconds", Kind.GAUGE, "Between two batches, for the latest switch.", (SERVICE, MODULE)
+)
+ROLLOUT_STEP: Final = Metric(
+    "framepilot_rollout_longest_step_seconds",
+    Kind.GAUGE,
+    "The longest that one step of the latest rollout held the device.",
+    (SERVICE, MODULE),
+)
+ROLLOUT_LOAD: Final = Metric(
+    "framepilot_rollout_load_seconds", Kind.GAUGE, "All steps of the latest loading.", (SERVICE, MODULE)
 )
 
 # Sinks: offered = written + dropped + waiting for each service and sink; `waiting` includes `spooled`

@@ -71,11 +71,16 @@ class ObservedStream(Observation):
 
 
 class ObservedPipeline(Observation):
-    """One service that runs here; `error` says which of its sinks failed, and why, if any did."""
+    """One service that runs here.
+
+    `error` says which of its sinks failed, and why, if any did. `objective_ms` is the latency that is in force for its
+    frames.
+    """
 
     service: str
     uid: str
     error: str | None = None
+    objective_ms: float | None = None
 
 
 class ObservedSink(Observation):

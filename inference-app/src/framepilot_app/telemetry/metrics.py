@@ -1,23 +1,27 @@
 """What `/metrics` exports. Counts are read from their one place at scrape time, durations are recorded as they occur.
 
-Label values come from the desired state, so their number is bounded by what is declared.
+Label values come from the desired state, so their number is bounded by what is declared. A counter that can be known
+beforehand is there from the start, as 0: Prometheus sees no increase in one that begins with the first event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from framepilot.contract import metrics as names
 from framepilot.contract.observed import ObservedState, SinkState, StreamState
-from framepilot_app.frames import Delivered, Outcome
+from framepilot.rollouts.state import RolloutState
+from framepilot_app.frames import Delivered, DropReason, Outcome
 from framepilot_app.modules.device import BatchDone
 from framepilot_app.modules.module import Module
+from framepilot_app.sinks.outbox import Loss
 from framepilot_app.telemetry.device_metrics import device_metrics
-from framepilot_app.telemetry.families import Family, counted, counter, gauge, histogram, info, measured
+from framepilot_app.telemetry.families import Family, counted, counter, gauge, histogram, info, measured, recorded
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -30,6 +34,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._latency = histogram(names.FRAME_LATENCY, LATENCY_BUCKETS_S, registry)
+        self._within = recorded(names.FRAMES_WITHIN, registry)
         self._decode = histogram(names.STREAM_DECODE, STAGE_BUCKETS_S, registry)
         self._stage = histogram(names.MODULE_STAGE, STAGE_BUCKETS_S, registry)
         self._batch = histogram(names.MODULE_BATCH_ITEMS, BATCH_BUCKETS, registry)
@@ -37,10 +42,14 @@ class Metrics:
 
     def frame(self, outcome: Outcome) -> None:
         """A frame has ended."""
-        service, stream = outcome.frame.id.service, outcome.frame.id.stream
-        self._decode.labels(service, stream).observe(outcome.frame.decode_s)
+        frame = outcome.frame
+        within = self._within.labels(*frame.stream)
+        self._decode.labels(*frame.stream).observe(frame.decode_s)
         if isinstance(outcome, Delivered):
-            self._latency.labels(service, stream).observe(outcome.latency_ms / 1000)
+            latency_s = outcome.latency_ms / 1000
+            self._latency.labels(*frame.stream).observe(latency_s)
+            if frame.captured_at + latency_s <= frame.deadline:
+                within.inc()
 
     def batch(self, done: BatchDone) -> None:
         """A batch has run."""
@@ -87,6 +96,7 @@ class StateCollector(Collector):
         yield from _frames(state)
         yield from _streams(state)
         yield from _modules(state)
+        yield from _rollouts(state)
         yield from _sinks(state)
         yield counted(names.DEVICE_BUSY, self._busy_s())
         yield from device_metrics(state.device)
@@ -105,14 +115,18 @@ def _frames(state: ObservedState) -> Iterator[Family]:
     delivered = counter(names.FRAMES_DELIVERED)
     dropped = counter(names.FRAMES_DROPPED)
     in_flight = gauge(names.FRAMES_IN_FLIGHT)
+    objective = gauge(names.OBJECTIVE)
+    for pipeline in state.pipelines:
+        if pipeline.objective_ms is not None:
+            objective.add_metric([pipeline.service], pipeline.objective_ms / 1000)
     for stream in state.streams:
         key = [stream.service, stream.name]
         ingested.add_metric(key, stream.frames.ingested)
         delivered.add_metric(key, stream.frames.delivered)
         in_flight.add_metric(key, stream.frames.in_flight)
-        for reason, count in stream.frames.dropped.items():
+        for reason, count in _from_zero(DropReason, stream.frames.dropped).items():
             dropped.add_metric([*key, reason], count)
-    yield from (ingested, delivered, dropped, in_flight)
+    yield from (ingested, delivered, dropped, in_flight, objective)
 
 
 def _streams(state: ObservedState) -> Iterator[Family]:
@@ -132,15 +146,38 @@ def _modules(state: ObservedState) -> Iterator[Family]:
     items = counter(names.MODULE_ITEMS)
     queue = gauge(names.MODULE_QUEUE)
     cap = gauge(names.MODULE_BATCH_CAP)
+    serving = gauge(names.MODULE_SERVING)
     version = info(names.MODULE_VERSION)
     for module in state.modules:
         key = [module.service, module.name]
         items.add_metric(key, module.items)
         queue.add_metric(key, module.queue)
         cap.add_metric(key, module.batch.size)
+        serving.add_metric(key, module.serving is not None)
         if module.serving is not None:
             version.add_metric(key, {names.VERSION: module.serving.version, names.MODEL: module.model})
-    yield from (items, queue, cap, version)
+    yield from (items, queue, cap, serving, version)
+
+
+def _rollouts(state: ObservedState) -> Iterator[Family]:
+    states = gauge(names.ROLLOUT_STATE)
+    pause = gauge(names.ROLLOUT_PAUSE)
+    step = gauge(names.ROLLOUT_STEP)
+    load = gauge(names.ROLLOUT_LOAD)
+    for module in state.modules:
+        if module.rollout is None:
+            continue
+        key = [module.service, module.name]
+        for each in RolloutState:
+            states.add_metric([*key, each.value], module.rollout.state is each)
+        for family, took_ms in (
+            (pause, module.rollout.pause_ms),
+            (step, module.rollout.longest_step_ms),
+            (load, module.rollout.load_ms),
+        ):
+            if took_ms is not None:
+                family.add_metric(key, took_ms / 1000)
+    yield from (states, pause, step, load)
 
 
 def _sinks(state: ObservedState) -> Iterator[Family]:
@@ -157,6 +194,11 @@ def _sinks(state: ObservedState) -> Iterator[Family]:
         waiting.add_metric(key, sink.waiting)
         spooled.add_metric(key, sink.spooled)
         connected.add_metric(key, sink.state is SinkState.CONNECTED)
-        for reason, count in sink.dropped.items():
+        for reason, count in _from_zero(Loss, sink.dropped).items():
             dropped.add_metric([*key, reason], count)
     yield from (offered, written, dropped, waiting, spooled, connected)
+
+
+def _from_zero(reasons: Iterable[StrEnum], counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts, and 0 for each of the reasons that has not occurred."""
+    return {**dict.fromkeys(map(str, reasons), 0), **counts}

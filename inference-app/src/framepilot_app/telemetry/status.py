@@ -22,8 +22,11 @@ from framepilot_app.streams.uri import redact
 
 
 def observed_pipeline(service: Service) -> ObservedPipeline:
-    """The service itself, and what is wrong with its sinks."""
-    return ObservedPipeline(service=service.name, uid=service.declared.uid, error=service.sinks.error)
+    """The service itself, its objective, and what is wrong with its sinks."""
+    declared = service.declared
+    return ObservedPipeline(
+        service=service.name, uid=declared.uid, error=service.sinks.error, objective_ms=declared.objective_ms
+    )
 
 
 def observed_streams(service: Service) -> list[ObservedStream]:
