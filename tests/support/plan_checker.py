@@ -142,8 +142,9 @@ def _shared_rounds(workload: dict[str, Any], plan: dict[str, Any]) -> dict[str, 
         assert sum(load * each["latency_ms"] / 1000 / each["batch"] for each, load in lasts) <= 1 + NEAR
         assert all(length <= 1000 * each["batch"] / load * (1 + NEAR) for each, load in lasts)
         memory = {each["device"]: each["memory_mb"] for each in workload.get("devices", [])}
-        used = sum(each.get("memory_mb") or 0 for each, _ in lasts)
-        assert used <= memory.get(lasts[0][0]["device"], math.inf)
+        common = {each["stem"]: each["stem_mb"] for each, _ in lasts if "stem" in each}
+        heads = sum((each.get("memory_mb") or 0) - each.get("stem_mb", 0) for each, _ in lasts)
+        assert heads + sum(common.values()) <= memory.get(lasts[0][0]["device"], math.inf)
         rounds |= dict.fromkeys(names, length)
     return rounds
 

@@ -145,14 +145,14 @@ def test_a_plan_that_runs_is_simulated_and_changed_like_any_other(file):
         ("{", "it is no JSON"),
         ("[]", "the number of plans in it is 0, and that of workloads 1"),
         ("3", "a plan is an object, not 3; give what"),
-        ('{"modules": 1}', "modules: it is a list, not 1; give what"),
-        (json.dumps({"modules": [{"name": "a"}]}), "modules[0].allocations: is missing; give what"),
+        ('{"modules": 1}', "modules: it must be a list, not 1; give what"),
+        (json.dumps({"modules": [{"name": "a"}]}), "modules[0].allocations: is missing; give a list; give what"),
         (json.dumps({"modules": [{"name": "a", "allocations": []}] * 2}), "modules[1]: module 'a' is there twice"),
-        (json.dumps({"modules": [{"name": "", "allocations": []}]}), "modules[0].name: it is a name, not ''"),
+        (json.dumps({"modules": [{"name": "", "allocations": []}]}), "modules[0].name: it must be a name, not ''"),
         *(
             (
                 json.dumps({"modules": [{"name": "a", "allocations": [allocation]}]}),
-                f"modules[0].allocations[0].{field}: it is a",
+                f"modules[0].allocations[0].{field}: it must be a",
             )
             for allocation, field in (
                 ({"device": 1, "batch": 1, "instances": 1}, "device"),

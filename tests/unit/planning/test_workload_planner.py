@@ -78,12 +78,17 @@ def test_rates_of_more_instances_than_anyone_has_are_refused_with_the_share_that
 
 
 def test_small_modules_on_one_device_class_share_an_instance() -> None:
-    def configuration(memory_mb: float) -> dict[str, Any]:
-        return {"device": "t4", "price": 1.0, "batch": 4, "latency_ms": 10.0, "memory_mb": memory_mb}
+    assert checked(three_modules(memory_mb=300.0), "whole").cost == 1.0
+    assert checked(three_modules(memory_mb=500.0), "whole").cost == 2.0
 
-    def document(memory_mb: float) -> dict[str, Any]:
-        modules = [{"name": name, "rate": 20.0, "configurations": [configuration(memory_mb)]} for name in "abc"]
-        return {"objective_ms": 400.0, "modules": modules, "devices": [{"device": "t4", "memory_mb": 1000.0}]}
 
-    assert checked(document(300.0), "whole").cost == 1.0
-    assert checked(document(500.0), "whole").cost == 2.0
+def test_what_modules_have_in_common_is_on_an_instance_once() -> None:
+    assert checked(three_modules(memory_mb=500.0, stem="mobilenet", stem_mb=250.0), "whole").cost == 1.0
+    assert checked(three_modules(memory_mb=500.0, stem="mobilenet", stem_mb=249.0), "whole").cost == 2.0
+
+
+def three_modules(**fields: object) -> dict[str, Any]:
+    """Three small ones, for a device class whose instances have 1000 MB."""
+    configuration = {"device": "t4", "price": 1.0, "batch": 4, "latency_ms": 10.0, **fields}
+    modules = [{"name": name, "rate": 20.0, "configurations": [configuration]} for name in "abc"]
+    return {"objective_ms": 400.0, "modules": modules, "devices": [{"device": "t4", "memory_mb": 1000.0}]}

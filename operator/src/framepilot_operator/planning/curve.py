@@ -268,6 +268,8 @@ class ModuleSearch:
         quickest: float,
     ) -> None:
         """The plan that ends with an instance of the configuration `index` after `total`; at best in `quickest`."""
+        if (kinds, index) in self._ended:
+            return
         duration, throughput, unit = self._durations[index], self._throughputs[index], self._units[index]
         most = total + throughput
         low = max(self._least[index], quickest)
@@ -276,13 +278,13 @@ class ModuleSearch:
             return
         every = (*limits, (duration, self._products[index], total))
         low = latency_ms(every, most)
-        if low > self.longest_ms or self._known.cost(low) <= cheapest or cheapest + self._slope * low > self._limit:
+        if cheapest + self._slope * low > self._limit:
+            return
+        self._ended.add((kinds, index))
+        if low > self.longest_ms or self._known.cost(low) <= cheapest:
             return
         least = min(max(self._rate, total), most)
         high = latency_ms(every, least)
-        if (kinds, index) in self._ended:
-            return
-        self._ended.add((kinds, index))
         shape = Shape(tuple((self._ranks[at], count) for at, count in kinds), self._ranks[index])
         self._known.add(low, begun + unit * throughput)
         if self._whole:

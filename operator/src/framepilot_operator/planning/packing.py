@@ -15,7 +15,7 @@ from typing import Final
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, path_latency_ms
 from framepilot_operator.planning.moves import Running
 from framepilot_operator.planning.pieces import CLOSE
-from framepilot_operator.planning.workload import Workload
+from framepilot_operator.planning.workload import Workload, memory_together_mb
 
 HALVINGS: Final = 40
 
@@ -96,7 +96,7 @@ def _shared(
         return None
     round_ms = sum(last.configuration.latency_ms for last in lasts)
     busy = sum(last.load / last.configuration.throughput for last in lasts)
-    memory_mb = sum(last.configuration.memory_mb or 0.0 for last in lasts)
+    memory_mb = memory_together_mb(last.configuration for last in lasts)
     if busy > 1 + CLOSE or memory_mb > workload.memory_mb.get(device, memory_mb):
         return None
     if any(round_ms > 1000.0 * last.configuration.batch / last.load * (1 + CLOSE) for last in lasts):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Final
 
+from framepilot_operator.planning.json_reader import JsonReader, at
 from framepilot_operator.planning.moves import Place, Running
 
 MOST: Final = 1e9
@@ -21,6 +21,9 @@ REMEDY: Final = "give what `framepilot plan --workload … -o json` printed"
 
 class PreviousPlanError(ValueError):
     """No plan: where, what is wrong, what to do."""
+
+
+_READ: Final = JsonReader(PreviousPlanError, REMEDY)
 
 
 def parse_previous(text: str) -> tuple[Running, ...]:
@@ -39,57 +42,25 @@ def parse_previous(text: str) -> tuple[Running, ...]:
 
 
 def _plan(document: object, place: str) -> Running:
-    plan = _object(document, place, "a plan")
+    plan = _READ.fields(document, place, "a plan")
     running = Running()
     names: set[str] = set()
-    for index, each in enumerate(_list(plan, "modules", place)):
-        where = f"{_at(place, 'modules')}[{index}]"
-        module = _object(each, where, "a module")
-        name = _text(module, "name", where)
+    for index, each in enumerate(_READ.list_of(plan, "modules", place)):
+        where = f"{at(place, 'modules')}[{index}]"
+        module = _READ.fields(each, where, "a module")
+        name = _READ.text(module, "name", where)
         if name in names:
-            _refuse(where, f"module '{name}' is there twice")
+            _READ.refuse(where, f"module '{name}' is there twice")
         names.add(name)
-        for number, allocation in enumerate(_list(module, "allocations", where)):
-            _add(running, name, allocation, f"{_at(where, 'allocations')}[{number}]")
+        for number, allocation in enumerate(_READ.list_of(module, "allocations", where)):
+            _add(running, name, allocation, f"{at(where, 'allocations')}[{number}]")
     return running
 
 
 def _add(running: Running, module: str, document: object, place: str) -> None:
-    fields = _object(document, place, "an allocation")
-    device, batch, instances = _text(fields, "device", place), fields.get("batch"), fields.get("instances")
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        _refuse(_at(place, "batch"), f"it is a whole number from 1, not {batch!r:.40}")
-    # Also refuses NaN, which is no more and no less than anything.
-    if isinstance(instances, bool) or not isinstance(instances, int | float) or not 0 <= instances <= MOST:
-        _refuse(_at(place, "instances"), f"it is a number from 0 to {MOST:g}, not {instances!r:.40}")
+    fields = _READ.fields(document, place, "an allocation")
+    device, batch = _READ.text(fields, "device", place), _READ.whole(fields, "batch", place, MOST)
+    instances = _READ.number(fields, "instances", place, 0.0, MOST)
     running[Place(module, device, batch)] += math.ceil(instances * (1 - ROUNDING))
     if fields.get("shared_with") is not None:
-        running[Place(module, device, batch, _text(fields, "shared_with", place))] += 1
-
-
-def _object(document: object, place: str, what: str) -> Mapping[str, object]:
-    if not isinstance(document, dict):
-        _refuse(place, f"{what} is an object, not {document!r:.40}")
-    return document
-
-
-def _list(fields: Mapping[str, object], name: str, place: str) -> list[object]:
-    value = fields.get(name)
-    if not isinstance(value, list):
-        _refuse(_at(place, name), "is missing" if value is None else f"it is a list, not {value!r:.40}")
-    return value
-
-
-def _text(fields: Mapping[str, object], name: str, place: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value:
-        _refuse(_at(place, name), f"it is a name, not {value!r:.40}")
-    return value
-
-
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
-
-
-def _refuse(place: str, problem: str) -> NoReturn:
-    raise PreviousPlanError(f"{place}: {problem}; {REMEDY}" if place else f"{problem}; {REMEDY}")
+        running[Place(module, device, batch, _READ.text(fields, "shared_with", place))] += 1

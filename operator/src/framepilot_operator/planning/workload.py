@@ -22,7 +22,8 @@ COLLECTION_RULES: Final[tuple[CollectionRule, ...]] = ("all", "others")
 class Configuration:
     """A module on a device class with a batch size: what an hour of it costs, and how long a batch takes.
 
-    Its worst case is that of a request that is the first of its batch: the batch is collected, then it runs.
+    Its worst case is that of a request that is the first of its batch: the batch is collected, then it runs. A `stem`
+    names what its model has in common with others, of which `memory_mb` includes `stem_mb`.
     """
 
     device: str
@@ -31,6 +32,8 @@ class Configuration:
     latency_ms: float
     memory_mb: float | None = None
     collection: CollectionRule = "all"
+    stem: str | None = None
+    stem_mb: float = 0.0
 
     @property
     def throughput(self) -> float:
@@ -82,6 +85,17 @@ class Workload:
     objective_ms: float
     modules: tuple[WorkloadModule, ...]
     memory_mb: dict[str, float] = field(default_factory=dict)
+
+
+def memory_together_mb(tenants: Iterable[Configuration]) -> float:
+    """What several modules take on one instance: a stem that they have in common is there once."""
+    stems: dict[str, float] = {}
+    heads_mb = 0.0
+    for each in tenants:
+        heads_mb += (each.memory_mb or 0.0) - each.stem_mb
+        if each.stem is not None:
+            stems[each.stem] = each.stem_mb
+    return heads_mb + sum(stems.values())
 
 
 def without(workload: Workload, devices: Collection[str]) -> Workload:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from typing import Final, NoReturn
+from typing import Final
 
+from framepilot_operator.planning.json_reader import JsonReader, at
 from framepilot_operator.planning.workload import (
     COLLECTION_RULES,
     EQUAL,
@@ -28,13 +28,16 @@ MOST_CONFIGURATIONS: Final = 1000
 KNOWN: Final = {
     "a workload": {"name", "objective_ms", "collection", "modules", "devices"},
     "a module": {"name", "inputs", "rate", "items_per_input", "configurations"},
-    "a configuration": {"device", "price", "batch", "latency_ms", "memory_mb"},
+    "a configuration": {"device", "price", "batch", "latency_ms", "memory_mb", "stem", "stem_mb"},
     "a device": {"device", "memory_mb"},
 }
 
 
 class WorkloadError(ValueError):
     """A workload that makes no sense: where, what is wrong, what to do."""
+
+
+_READ: Final = JsonReader(WorkloadError)
 
 
 def parse_workloads(text: str) -> tuple[tuple[Workload, ...], bool]:
@@ -50,7 +53,7 @@ def parse_workloads(text: str) -> tuple[tuple[Workload, ...], bool]:
     if not isinstance(document, list):
         return (read_workload(document, ""),), False
     if not document:
-        _refuse("", "the list of workloads is empty; give at least one")
+        _READ.refuse("", "the list of workloads is empty; give at least one")
     return tuple(read_workload(each, f"[{index}]") for index, each in enumerate(document)), True
 
 
@@ -60,23 +63,24 @@ def read_workload(document: object, place: str = "") -> Workload:
     Raises:
         WorkloadError: it makes no sense.
     """
-    fields = _object(document, place, "a workload")
+    fields = _READ.fields(document, place, "a workload", KNOWN["a workload"])
     objective_ms = _number(fields, "objective_ms", place)
     collection = _collection(fields, place)
-    raw = _list(fields, "modules", place)
+    raw = _READ.list_of(fields, "modules", place)
     if not raw:
-        _refuse(_at(place, "modules"), "there is no module; give at least one")
+        _READ.refuse(at(place, "modules"), "there is no module; give at least one")
     if len(raw) > MOST_MODULES:
-        _refuse(_at(place, "modules"), f"there are {len(raw)} modules; give at most {MOST_MODULES}")
+        _READ.refuse(at(place, "modules"), f"there are {len(raw)} modules; give at most {MOST_MODULES}")
     sketches: dict[str, _Sketch] = {}
     for index, each in enumerate(raw):
-        sketch = _Sketch(each, f"{_at(place, 'modules')}[{index}]", collection)
+        sketch = _Sketch(each, f"{at(place, 'modules')}[{index}]", collection)
         if sketch.name in sketches:
-            _refuse(sketch.place, f"the name '{sketch.name}' is taken by another module; names are unique")
+            _READ.refuse(sketch.place, f"the name '{sketch.name}' is taken by another module; names are unique")
         sketches[sketch.name] = sketch
     _check_prices(sketches.values())
+    _check_stems(sketches.values())
     modules: dict[str, WorkloadModule] = {}
-    for sketch in _in_order(sketches, _at(place, "modules")):
+    for sketch in _in_order(sketches, at(place, "modules")):
         modules[sketch.name] = sketch.module(modules)
     return Workload(objective_ms, tuple(modules.values()), _memory(fields, place))
 
@@ -85,9 +89,9 @@ class _Sketch:
     """A module as it is written, before the rates of its inputs are known."""
 
     def __init__(self, document: object, place: str, collection: CollectionRule) -> None:
-        fields = _object(document, place, "a module")
+        fields = _READ.fields(document, place, "a module", KNOWN["a module"])
         self.place = place
-        self.name = _text(fields, "name", place)
+        self.name = _READ.text(fields, "name", place)
         self.inputs = self._inputs(fields)
         self.rate = None if fields.get("rate") is None else _number(fields, "rate", place)
         given = fields.get("items_per_input") is not None
@@ -97,28 +101,30 @@ class _Sketch:
     def _inputs(self, fields: Mapping[str, object]) -> tuple[str, ...]:
         if fields.get("inputs") is None:
             return ()
-        place = _at(self.place, "inputs")
+        place = at(self.place, "inputs")
         inputs: list[str] = []
-        for each in _list(fields, "inputs", self.place):
+        for each in _READ.list_of(fields, "inputs", self.place):
             if not isinstance(each, str):
-                _refuse(place, f"{each!r:.40} is no name of a module")
+                _READ.refuse(place, f"{each!r:.40} is no name of a module")
             if each in inputs:
-                _refuse(place, f"'{each}' is named twice; name each input once")
+                _READ.refuse(place, f"'{each}' is named twice; name each input once")
             inputs.append(each)
         return tuple(inputs)
 
     def _configurations(self, fields: Mapping[str, object], collection: CollectionRule) -> tuple[Configuration, ...]:
-        place = _at(self.place, "configurations")
-        raw = _list(fields, "configurations", self.place)
+        place = at(self.place, "configurations")
+        raw = _READ.list_of(fields, "configurations", self.place)
         if not raw:
-            _refuse(place, f"module '{self.name}' has none, so it can run on nothing; give at least one")
+            _READ.refuse(place, f"module '{self.name}' has none, so it can run on nothing; give at least one")
         if len(raw) > MOST_CONFIGURATIONS:
-            _refuse(place, f"there are {len(raw)}; give at most {MOST_CONFIGURATIONS}")
+            _READ.refuse(place, f"there are {len(raw)}; give at most {MOST_CONFIGURATIONS}")
         configurations = [_configuration(each, f"{place}[{index}]", collection) for index, each in enumerate(raw)]
         seen: set[tuple[str, int]] = set()
         for index, each in enumerate(configurations):
             if (each.device, each.batch) in seen:
-                _refuse(f"{place}[{index}]", f"device '{each.device}' with batch {each.batch} is there twice; keep one")
+                _READ.refuse(
+                    f"{place}[{index}]", f"device '{each.device}' with batch {each.batch} is there twice; keep one"
+                )
             seen.add((each.device, each.batch))
         return ranked(configurations)
 
@@ -129,17 +135,19 @@ class _Sketch:
         if self.rate is not None:
             return self.rate
         if not self.inputs:
-            _refuse(self.place, f"module '{self.name}' has no inputs, so its rate follows from nothing; give `rate`")
+            _READ.refuse(
+                self.place, f"module '{self.name}' has no inputs, so its rate follows from nothing; give `rate`"
+            )
         rates = [before[each].rate for each in self.inputs]
         if max(rates) - min(rates) > EQUAL * max(rates):
             listed = ", ".join(f"'{each}' {before[each].rate:g}/s" for each in self.inputs)
-            _refuse(
+            _READ.refuse(
                 self.place,
                 f"the inputs of '{self.name}' have unequal rates ({listed}); a join waits for all: give `rate`",
             )
         rate = self.items_per_input * max(rates)
         if not SMALLEST <= rate <= LARGEST:
-            _refuse(
+            _READ.refuse(
                 self.place, f"the rate of '{self.name}' comes to {rate:g}/s; it must be {SMALLEST:g} to {LARGEST:g}"
             )
         return rate
@@ -150,7 +158,7 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
     for sketch in sketches.values():
         for each in sketch.inputs:
             if each not in sketches:
-                _refuse(_at(sketch.place, "inputs"), f"there is no module '{each}'")
+                _READ.refuse(at(sketch.place, "inputs"), f"there is no module '{each}'")
     ordered: list[_Sketch] = []
     done: set[str] = set()
     waiting = list(sketches.values())
@@ -158,7 +166,7 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
         ready = [sketch for sketch in waiting if done.issuperset(sketch.inputs)]
         if not ready:
             names = ", ".join(f"'{sketch.name}'" for sketch in waiting)
-            _refuse(place, f"there is a cycle: of {names} none can be first; remove one of their inputs")
+            _READ.refuse(place, f"there is a cycle: of {names} none can be first; remove one of their inputs")
         ordered += ready
         done.update(sketch.name for sketch in ready)
         waiting = [sketch for sketch in waiting if sketch.name not in done]
@@ -166,28 +174,36 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
 
 
 def _configuration(document: object, place: str, collection: CollectionRule) -> Configuration:
-    fields = _object(document, place, "a configuration")
-    batch = fields.get("batch")
-    if isinstance(batch, float) and batch.is_integer():
-        batch = int(batch)
-    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= LARGEST:
-        _refuse(_at(place, "batch"), f"it must be a whole number from 1, not {batch!r:.40}")
+    fields = _READ.fields(document, place, "a configuration", KNOWN["a configuration"])
     memory_mb = None if fields.get("memory_mb") is None else _number(fields, "memory_mb", place, least=0.0)
+    stem, stem_mb = _stem(fields, memory_mb, place)
     return Configuration(
-        _text(fields, "device", place),
+        _READ.text(fields, "device", place),
         _number(fields, "price", place),
-        batch,
+        _READ.whole(fields, "batch", place, LARGEST),
         _number(fields, "latency_ms", place),
         memory_mb,
         collection,
+        stem,
+        stem_mb,
     )
+
+
+def _stem(fields: Mapping[str, object], memory_mb: float | None, place: str) -> tuple[str | None, float]:
+    """What it has in common with other modules, and how much of its memory that is."""
+    if fields.get("stem") is None and fields.get("stem_mb") is None:
+        return None, 0.0
+    stem, stem_mb = _READ.text(fields, "stem", place), _number(fields, "stem_mb", place, least=0.0)
+    if stem_mb > (memory_mb or 0.0):
+        _READ.refuse(at(place, "stem_mb"), f"{stem_mb:g} MB are more than all of it has: `memory_mb` is {memory_mb}")
+    return stem, stem_mb
 
 
 def _collection(fields: Mapping[str, object], place: str) -> CollectionRule:
     value = fields.get("collection")
     known = next((each for each in COLLECTION_RULES if each == value), None)
     if value is not None and known is None:
-        _refuse(_at(place, "collection"), f"it must be {' or '.join(COLLECTION_RULES)}, not {value!r:.40}")
+        _READ.refuse(at(place, "collection"), f"it must be {' or '.join(COLLECTION_RULES)}, not {value!r:.40}")
     return known or "all"
 
 
@@ -196,10 +212,25 @@ def _check_prices(sketches: Iterable[_Sketch]) -> None:
     for sketch in sketches:
         for each in sketch.configurations:
             if prices.setdefault(each.device, each.price) != each.price:
-                _refuse(
+                _READ.refuse(
                     sketch.place,
                     f"device '{each.device}' costs {each.price:g} here and {prices[each.device]:g} elsewhere; "
                     "a device has one price",
+                )
+
+
+def _check_stems(sketches: Iterable[_Sketch]) -> None:
+    stems: dict[tuple[str, str], float] = {}
+    for sketch in sketches:
+        for each in sketch.configurations:
+            if each.stem is None:
+                continue
+            known = stems.setdefault((each.device, each.stem), each.stem_mb)
+            if known != each.stem_mb:
+                _READ.refuse(
+                    sketch.place,
+                    f"stem '{each.stem}' takes {each.stem_mb:g} MB of device '{each.device}' here and {known:g} "
+                    "elsewhere; a stem is the same for all that have it",
                 )
 
 
@@ -208,56 +239,15 @@ def _memory(fields: Mapping[str, object], place: str) -> dict[str, float]:
     memory_mb: dict[str, float] = {}
     if fields.get("devices") is None:
         return memory_mb
-    for index, each in enumerate(_list(fields, "devices", place)):
-        where = f"{_at(place, 'devices')}[{index}]"
-        device = _object(each, where, "a device")
-        name = _text(device, "device", where)
+    for index, each in enumerate(_READ.list_of(fields, "devices", place)):
+        where = f"{at(place, 'devices')}[{index}]"
+        device = _READ.fields(each, where, "a device", KNOWN["a device"])
+        name = _READ.text(device, "device", where)
         if name in memory_mb:
-            _refuse(where, f"device '{name}' is there twice; keep one")
+            _READ.refuse(where, f"device '{name}' is there twice; keep one")
         memory_mb[name] = _number(device, "memory_mb", where)
     return memory_mb
 
 
-def _object(document: object, place: str, what: str) -> Mapping[str, object]:
-    if not isinstance(document, dict):
-        _refuse(place, f"{what} is an object, not {document!r:.40}")
-    for each in sorted(document.keys() - KNOWN[what]):
-        # What else a file says is its own affair, but a misspelt field would be a silent default.
-        meant = get_close_matches(each, KNOWN[what], 1, 0.8)
-        if meant:
-            _refuse(place, f"{what} has no field '{each:.40}'; is `{meant[0]}` meant?")
-    return document
-
-
-def _list(fields: Mapping[str, object], name: str, place: str) -> list[object]:
-    value = fields.get(name)
-    if not isinstance(value, list):
-        _refuse(_at(place, name), "is missing; give a list" if value is None else f"it is a list, not {value!r:.40}")
-    return value
-
-
-def _text(fields: Mapping[str, object], name: str, place: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value.strip():
-        _refuse(_at(place, name), f"it must be a name, not {value!r:.40}")
-    return value
-
-
 def _number(fields: Mapping[str, object], name: str, place: str, least: float = SMALLEST) -> float:
-    value = fields.get(name)
-    if value is None:
-        _refuse(_at(place, name), "is missing; give a number")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse(_at(place, name), f"it must be a number, not {value!r:.40}")
-    # Also refuses NaN, which is no more and no less than anything.
-    if not least <= value <= LARGEST:
-        _refuse(_at(place, name), f"it must be a number from {least:g} to {LARGEST:g}, not {value!r:.40}")
-    return float(value)
-
-
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
-
-
-def _refuse(place: str, problem: str) -> NoReturn:
-    raise WorkloadError(f"{place}: {problem}" if place else problem)
+    return _READ.number(fields, name, place, least, LARGEST)
