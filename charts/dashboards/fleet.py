@@ -147,7 +147,7 @@ PAGE: Final = Dashboard(
                     "Changes",
                     "Changes made, in a second, by kind.",
                     "cps",
-                    (rate(operator.CHANGES.name, "", operator.KIND), "{{kind}}"),
+                    (rate(operator.CHANGES.name, "", app.KIND), "{{kind}}"),
                 ),
                 lines(
                     "Failures",

@@ -1,4 +1,4 @@
-"""`framepilot set`, `status` and `validate` on a cluster, as a person types them."""
+"""`framepilot set`, `status`, `top`, `explain` and `validate` on a cluster, as a person types them."""
 
 from __future__ import annotations
 
@@ -249,6 +249,13 @@ class TestInForce:
             line.split() for line in table.splitlines()
         ]
         assert "version tampered was refused" in table
+
+        used = json.loads(framepilot("top", "lobby", "--output=json").stdout)
+        assert [each["itemsPerSecond"] > 0 for each in used["modules"]] == [True]
+        assert used["devices"][0]["own"] > 0
+        (why,) = json.loads(framepilot("explain", "lobby", "--output=json").stdout)["modules"]
+        assert (why["batch"], why["refused"]) == (4, "tampered")
+        assert [size["size"] for size in why["sizes"] if size["inForce"]] == [4]
 
         assert framepilot("set", "lobby", "age", "--model-version=2", "--batch=auto").returncode == 0
         assert framepilot("set", "lobby", "age", "--model-version=2").stdout.startswith(f"{name}: nothing to change")

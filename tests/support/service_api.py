@@ -1,4 +1,7 @@
-"""The part of an API server that keeps InferenceServices: in memory, with versions, patches, watches, and refusals."""
+"""The part of an API server that keeps InferenceServices: in memory, with versions, patches, watches, and refusals.
+
+It also lists pods, and passes requests for their `/status` on to whoever answers for them here.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ PATH = "/apis/framepilot.dev/v1alpha1"
 class ServiceApi:
     """`refusals`: by verb, what is answered instead. `before_patch`, `after_patch`: called with the stored service.
 
-    `after_patch` gives the statuses that an operator reports of it, one after the other.
+    `after_patch` gives the statuses that an operator reports of it, one after the other. `pods`: what a pod answers
+    when its `/status` is asked for, by `<namespace>/<name>`; None: it does not run yet.
     """
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -33,6 +37,7 @@ class ServiceApi:
     url: str = ""
     version: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
+    pods: dict[str, Callable[[], str] | None] = field(default_factory=dict)
 
     def add(self, document: dict[str, Any]) -> dict[str, Any]:
         """Store a service as if it had been applied."""
@@ -94,6 +99,28 @@ class ServiceApi:
             self.store({**copy.deepcopy(patched), "status": status})
         return web.json_response(patched)
 
+    async def read_pods(self, request: web.Request) -> web.Response:
+        self._note("list", request)
+        assert request.query["labelSelector"] == (
+            "app.kubernetes.io/managed-by=framepilot,app.kubernetes.io/name=inference-app"
+        )
+        items = [
+            {
+                "metadata": {"namespace": key.partition("/")[0], "name": key.partition("/")[2]},
+                "status": {"phase": "Pending" if answer is None else "Running"},
+            }
+            for key, answer in self.pods.items()
+            if request.match_info.get("namespace") in {None, key.partition("/")[0]}
+        ]
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def ask_pod(self, request: web.Request) -> web.Response:
+        self._note("proxy", request)
+        pod, _, port = request.match_info["pod"].partition(":")
+        answer = self.pods[f"{request.match_info['namespace']}/{pod}"]
+        assert (answer is not None, port) == (True, "8080")
+        return web.Response(text=answer() if answer else "", content_type="application/json")
+
     def _note(self, verb: str, request: web.Request) -> None:
         self.requests.append((verb, request.match_info.get("namespace", "")))
         if verb in self.refusals:
@@ -125,6 +152,9 @@ def service_api() -> Iterator[ServiceApi]:
         one = f"{PATH}/namespaces/{{namespace}}/inferenceservices"
         app.add_routes([web.get(f"{PATH}/inferenceservices", api.read_all), web.get(one, api.read_all)])
         app.add_routes([web.get(f"{one}/{{name}}", api.read), web.patch(f"{one}/{{name}}", api.patch)])
+        pods = "/api/v1/namespaces/{namespace}/pods"
+        app.add_routes([web.get("/api/v1/pods", api.read_pods), web.get(pods, api.read_pods)])
+        app.add_routes([web.get(f"{pods}/{{pod}}/proxy/status", api.ask_pod)])
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

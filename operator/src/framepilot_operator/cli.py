@@ -11,9 +11,11 @@ from typing import Final
 
 import typer
 
+from framepilot_operator.commands.explain import explain
 from framepilot_operator.commands.plan import plan
 from framepilot_operator.commands.set import set_module
 from framepilot_operator.commands.status import status
+from framepilot_operator.commands.top import top
 from framepilot_operator.commands.up import up
 from framepilot_operator.commands.validate import validate
 
@@ -40,6 +42,8 @@ def build(plugins: tuple[EntryPoint, ...]) -> typer.Typer:
     app.command("up")(up)
     app.command("set")(set_module)
     app.command("status")(status)
+    app.command("top")(top)
+    app.command("explain")(explain)
     app.command("plan")(plan)
     app.command("validate")(validate)
     for plugin in sorted(plugins, key=lambda plugin: plugin.name):

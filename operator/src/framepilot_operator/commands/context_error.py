@@ -44,13 +44,19 @@ class NotInstalledError(ContextError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked: the verb as RBAC names it. No namespace: all of them."""
+    """What was asked: the verb as RBAC names it. No namespace: all of them; no group: one of Kubernetes' own kinds."""
 
     context: str
     verb: str
     plural: str
     namespace: str | None
     name: str | None = None
+    group: str = GROUP
+
+    @property
+    def resource(self) -> str:
+        """As RBAC and kubectl name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
 def refused(request: Request, status: int, body: str) -> ContextError:
@@ -59,7 +65,7 @@ def refused(request: Request, status: int, body: str) -> ContextError:
     where = f"context {request.context}"
     if status == 404 and answer is None:
         # Only a path that the server does not know is answered without a Status.
-        return NotInstalledError(f"{where}: has no resource {request.plural}.{GROUP}; {INSTALL}", status)
+        return NotInstalledError(f"{where}: has no resource {request.resource}; {INSTALL}", status)
     advice = _advice(request, status, answer or {})
     lines = [f"{where}: {sentence}{advice}" for sentence in _sentences(status, answer or {}, body)]
     return ContextError("\n".join(lines), status)
@@ -112,9 +118,8 @@ def _advice(request: Request, status: int, answer: Mapping[str, object]) -> str:
         return "; its credentials are not accepted: log in again, or choose another context with --context"
     if status == 403 and " cannot " in str(answer.get("message")):
         where = "--all-namespaces" if request.namespace is None else f"--namespace {request.namespace}"
-        resource = f"{request.plural}.{GROUP}"
         return (
-            f"; ask for a role with the verb '{request.verb}' on {resource} "
-            f"(to see it: kubectl auth can-i {request.verb} {resource} {where})"
+            f"; ask for a role with the verb '{request.verb}' on {request.resource} "
+            f"(to see it: kubectl auth can-i {request.verb} {request.resource} {where})"
         )
     return ""

@@ -47,7 +47,14 @@ class Asked:
         if self.service is not None:
             key = self.service if "/" in self.service else f"default/{self.service}"
             return {key: services[key]} if key in services else {}
-        return {key: found for key, found in services.items() if self.namespace in {None, key.partition("/")[0]}}
+        return {key: found for key, found in services.items() if self.means(key)}
+
+    def means(self, key: str) -> bool:
+        """Whether the service `<namespace>/<name>` is asked for; a name alone may be in any namespace."""
+        namespace, _, name = key.partition("/")
+        if self.service is not None:
+            return self.service in {key, name}
+        return self.namespace in {None, namespace}
 
 
 def status(

@@ -1,0 +1,115 @@
+"""`framepilot top`: how the devices of instances are used, and what each module and stream gets done in a second."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from framepilot_operator.commands.context_error import ContextError
+from framepilot_operator.commands.instance_look import Look, Usage, usage
+from framepilot_operator.commands.place import (
+    Choice,
+    ContextName,
+    Kubeconfig,
+    Local,
+    Namespace,
+    Place,
+    decided,
+    not_in_a_session,
+    qualified,
+    sessions,
+)
+from framepilot_operator.commands.session_instances import look_at_sessions
+from framepilot_operator.commands.session_services import read_sessions
+from framepilot_operator.commands.status import Asked
+from framepilot_operator.commands.status_show import UNFOLDED, Output
+from framepilot_operator.commands.top_table import render
+
+EVERY_S: Final = 2.0
+"""Between two looks: as long as it takes to see a rate."""
+
+_Show = Callable[[Usage], None]
+
+
+def top(
+    service: Annotated[str | None, typer.Argument(help="Its name, or namespace/name; else all.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Tables, or a line of JSON.")] = Output.TABLE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, with a look every two seconds.")] = False,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces.")] = False,
+    namespace: Namespace = None,
+    context: ContextName = None,
+    kubeconfig: Kubeconfig = None,
+    local: Local = None,
+) -> None:
+    """Show how devices are used, and what modules and streams get done: of the running `framepilot up` processes, else
+    of kubectl's current context."""
+    if all_namespaces and (namespace is not None or service is not None):
+        raise typer.BadParameter("does not go with SERVICE and --namespace", param_hint="--all-namespaces")
+    choice = Choice(namespace, context, kubeconfig)
+    place = decided(local, choice)
+    asked = Asked(None if service is None else qualified(service, namespace), namespace)
+    try:
+        if place is Place.SESSION or (place is None and asked.of(read_sessions(sessions()))):
+            asyncio.run(_show(_of_sessions(asked), asked, output, again=watch))
+        else:
+            with not_in_a_session(asked.what, place):
+                _of_context(choice, asked, output, everywhere=all_namespaces, again=watch)
+    except ContextError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+async def _of_sessions(asked: Asked) -> AsyncGenerator[Look, None]:
+    if not asked.of(read_sessions(sessions())):
+        raise ContextError(f"no running `framepilot up` {asked.what}")
+    async for look in look_at_sessions(sessions, EVERY_S):
+        yield look
+
+
+def _of_context(choice: Choice, asked: Asked, output: Output, *, everywhere: bool, again: bool) -> None:
+    # The client takes a second to load: only here is it needed.
+    from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
+
+    where = asked.service.partition("/")[0] if asked.service and "/" in asked.service else asked.namespace
+    looks = look_at_context(
+        choice, where, lambda line: typer.echo(line, err=True), everywhere=everywhere, every_s=EVERY_S
+    )
+    asyncio.run(_show(looks, asked, output, again=again))
+
+
+async def _show(looks: AsyncGenerator[Look, None], asked: Asked, output: Output, *, again: bool) -> None:
+    """Show what each look and the one before it say; once: after the second."""
+    before: Look | None = None
+    last: Usage | None = None
+    with _shown(output, again=again) as show:
+        async with aclosing(looks):
+            async for look in looks:
+                last = usage(before, look, asked.means)
+                if again:
+                    show(last)
+                elif before is not None:
+                    break
+                before = look
+        if not again and last is not None:
+            show(last)
+
+
+@contextmanager
+def _shown(output: Output, *, again: bool) -> Iterator[_Show]:
+    if output is Output.JSON:
+        yield lambda found: typer.echo(found.model_dump_json())
+    elif again and sys.stdout.isatty():
+        with Live(auto_refresh=False) as live:
+            yield lambda found: live.update(render(found), refresh=True)
+    else:
+        console = Console(width=None if sys.stdout.isatty() else UNFOLDED)
+        yield lambda found: console.print(render(found))

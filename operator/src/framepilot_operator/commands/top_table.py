@@ -1,0 +1,107 @@
+"""What a person sees of how instances are used: devices, modules, streams, and below them what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from framepilot_operator.commands.instance_look import DeviceRow, ModuleRow, StreamRow, Usage
+
+BUSY: Final = 0.95
+"""A device that is used more than this share of the time is marked."""
+MIB: Final = 2**20
+_STATES: Final = {"running": "green", "stalled": "yellow", "failed": "red"}
+
+
+def render(usage: Usage) -> RenderableType:
+    """Tables, and sentences on what is wrong."""
+    if not usage.devices:
+        return Group(Text("no instance says what it does"), *_sentences(usage))
+    return Group(_devices(usage), "", _modules(usage), "", _streams(usage), *_sentences(usage))
+
+
+def _devices(usage: Usage) -> Table:
+    table = _table("instance", "device", "busy", "of it ours", "memory", "°C", "W", right=2)
+    for row in usage.devices:
+        table.add_row(
+            row.instance,
+            f"{row.device} ({row.device_class})",
+            Text(_percent(row.utilization), "yellow" if (row.utilization or 0) > BUSY else ""),
+            _percent(row.own),
+            _memory(row),
+            _number(row.temperature_celsius, 0),
+            _number(row.power_watts, 0),
+        )
+    return table
+
+
+def _modules(usage: Usage) -> Table:
+    table = _table("module", "model", "batch", "items/s", "queue", "infer ms", "p50 ms", "p99 ms", right=2)
+    for row in usage.modules:
+        table.add_row(
+            f"{row.service}/{row.module}",
+            _model(row),
+            str(row.batch),
+            _number(row.items_per_second, 1),
+            str(row.queue),
+            *(f"{value:.1f}" for value in (row.infer_ms, row.p50_ms, row.p99_ms)),
+        )
+    return table
+
+
+def _streams(usage: Usage) -> Table:
+    table = _table("stream", "state", "captured/s", "delivered/s", "dropped/s", right=2)
+    for row in usage.streams:
+        table.add_row(
+            f"{row.service}/{row.stream}",
+            Text(row.state, _STATES.get(row.state, "")),
+            f"{row.captured:.1f}",
+            _number(row.delivered, 1),
+            Text(_number(row.dropped, 1), "yellow" if row.dropped else ""),
+        )
+    return table
+
+
+def _sentences(usage: Usage) -> Iterator[Text]:
+    for instance, reason in sorted(usage.silent.items()):
+        yield Text(f"{instance}: {reason}", "red")
+    for device in usage.devices:
+        if device.trouble is not None:
+            yield Text(f"{device.instance}: {device.trouble}", "yellow")
+    for stream in usage.streams:
+        if stream.reason is not None:
+            yield Text(f"{_of(stream)}: {stream.reason}", "yellow")
+
+
+def _of(stream: StreamRow) -> str:
+    return f"{stream.service}/{stream.stream}"
+
+
+def _model(row: ModuleRow) -> Text:
+    return Text(f"{row.model} serves not yet", "yellow") if row.version is None else Text(f"{row.model} {row.version}")
+
+
+def _memory(row: DeviceRow) -> str:
+    if row.memory_used_bytes is None or row.memory_total_bytes is None:
+        return ""
+    return f"{row.memory_used_bytes / MIB:.0f} of {row.memory_total_bytes / MIB:.0f} MiB"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _table(*columns: str, right: int) -> Table:
+    """A table whose columns from position `right` on hold numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position >= right else "left", no_wrap=position == 0)
+    return table

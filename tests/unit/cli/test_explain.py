@@ -1,0 +1,182 @@
+"""`framepilot explain`: the plan's reasons, and what each batch size would be for a module."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from framepilot.contract.observed import Device, ObservedState
+from framepilot.resources.parse import parse_resource
+from framepilot.scheduling.latency import LatencyModel
+from framepilot_operator.cli import build
+from framepilot_operator.cluster.records import write_declared
+from framepilot_operator.cluster.registry import Record
+from framepilot_operator.commands.explanation import explained
+from framepilot_operator.commands.explanation_text import render
+from framepilot_operator.commands.service_view import view
+from framepilot_operator.planning.alternatives import Objective, OnDevice, alternatives
+from framepilot_operator.planning.profile import ModuleProfile
+from framepilot_operator.running import registered
+from support.resources import service_document
+from support.service_api import service_api, write_kubeconfig
+
+SHA = "0" * 64
+
+
+def profile(fixed_ms: float, item_ms: float, largest: int = 8) -> ModuleProfile:
+    model = LatencyModel.measured(
+        (size, (fixed_ms + item_ms * size) / 1000) for size in (1, 2, 4, 8) if size <= largest
+    )
+    return ModuleProfile(model, model, largest)
+
+
+FACE = OnDevice("cameras/lobby", "face", 4, profile(10, 5))
+AGE = OnDevice("cameras/lobby", "age", 2, profile(4, 1))
+
+
+def test_a_size_is_judged_by_the_cycle_with_all_others_as_they_are():
+    objectives = {"cameras/lobby": Objective(100.0, 2), "cameras/yard": Objective(50.0, 1)}
+    found = alternatives(FACE, (1, 4, 8), [AGE], objectives)
+    # The cycle is 6 ms of the other and its own; of 100 ms modules may use 80, in two modules one after the other.
+    assert [(each.size, each.worst_case_ms, each.late) for each in found] == [
+        (1, pytest.approx(42), ()),
+        (4, pytest.approx(72), ()),
+        (8, pytest.approx(112), ("cameras/lobby", "cameras/yard")),
+    ]
+    assert [each.item_ms for each in found] == [pytest.approx(15), pytest.approx(7.5), pytest.approx(6.25)]
+    assert [each.in_force for each in found] == [False, True, False]
+
+
+def module(name: str, batch: int, fixed_ms: float, item_ms: float, **fields: Any) -> dict[str, Any]:
+    points = [
+        {"batch": size, "p50_ms": fixed_ms + item_ms * size, "p99_ms": fixed_ms + item_ms * size} for size in (1, 2, 4)
+    ]
+    return {
+        "service": "cameras/lobby",
+        "name": name,
+        "model": "m",
+        "serving": {"version": "1", "sha256": SHA},
+        "batch": {"size": batch, "max_wait_ms": 0, "since": 0},
+        "profile": points,
+        **fields,
+    }
+
+
+def state(**changes: Any) -> ObservedState:
+    """An instance that runs the service `cameras/lobby`: a detector, and a classifier of what it finds."""
+    return ObservedState.model_validate(
+        {
+            "started_at": 0,
+            "device": Device(device_class="cpu", name="2 cores"),
+            "pipelines": [{"service": "cameras/lobby", "uid": "u", "objective_ms": 100}],
+            "modules": [module("age", 2, 4, 1, inputs=["face"]), module("face", 4, 10, 5)],
+            **changes,
+        }
+    )
+
+
+def document(**status: Any) -> dict[str, Any]:
+    found = service_document()
+    planned = {"name": "face", "batch": 4, "reason": "it pays"}
+    found["status"] = {
+        "observedGeneration": 1,
+        "modules": [{"name": "face", "batch": 4, "serving": "1", "refused": "9"}],
+        "plan": {"reason": "what runs is good enough", "modules": [planned]},
+        **status,
+    }
+    return found
+
+
+def lines(found: dict[str, Any], states: dict[str, ObservedState]) -> list[str]:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(render(explained(view(found), states)))
+    return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip()]
+
+
+def test_a_person_reads_the_reasons_and_what_else_there_is():
+    assert lines(document(), {"it": state()}) == [
+        "cameras/lobby: what runs is good enough",
+        (
+            "A frame is to take 100 ms at most; modules may use 80 ms of it, the rest is for what is done before and "
+            "after."
+        ),
+        "face (centerface 1), batch 4: it pays",
+        "Version 9 was tried, and refused.",
+        "batch takes ms 99 % within ms an item ms a frame at worst ms",
+        "1 15.00 15.00 15.00 42",
+        "2 20.00 20.00 10.00 52",
+        "4 30.00 30.00 7.50 72 in force",
+        "age (age 1), no batch size yet",
+        "batch takes ms 99 % within ms an item ms a frame at worst ms",
+        "1 5.00 5.00 5.00 70",
+        "2 6.00 6.00 3.00 72 in force",
+        "4 8.00 8.00 2.00 76",
+    ]
+
+
+def test_what_is_too_late_says_for_whom_where_a_device_is_shared():
+    pipelines = [
+        {"service": "cameras/lobby", "uid": "u", "objective_ms": 100},
+        {"service": "cameras/yard", "uid": "v", "objective_ms": 40},
+    ]
+    found = lines(document(), {"it": state(pipelines=pipelines)})
+    assert "Its device runs as well: cameras/yard. All of their objectives count." in found
+    assert "4 30.00 30.00 7.50 72 in force, too late for cameras/yard" in found
+
+
+def test_what_is_not_known_is_said():
+    found = lines(document(plan=None), {"it": state(pipelines=[], modules=[])})
+    assert found[:2] == [
+        "cameras/lobby: nothing is planned yet",
+        "No instance says that it runs it, so nothing is known of what it could run instead.",
+    ]
+    unmeasured = lines(document(), {"it": state(modules=[module("face", 4, 10, 5, profile=[])])})
+    assert "How long its batches take is not measured yet." in unmeasured
+
+
+def test_a_fixed_size_has_no_others_and_conditions_that_are_bad_are_said():
+    fixed = document(
+        conditions=[
+            {"type": "Ready", "status": "True", "message": "all is well"},
+            {"type": "Feasible", "status": "False", "message": "No plan holds it."},
+            {"type": "Stalled", "status": "True", "message": "It is stuck."},
+            {"type": "Reconciling", "status": "False", "message": "Nothing is on its way."},
+        ]
+    )
+    fixed["spec"]["modules"][0]["batching"] = {"mode": "Fixed", "size": 4}
+    found = lines(fixed, {"it": state()})
+    assert sum(line.startswith(("1 15", "2 20", "4 30")) for line in found) == 1
+    assert found[-2:] == ["Feasible is False: No plan holds it.", "Stalled is True: It is stuck."]
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(build(()), ["explain", *map(str, arguments)])
+
+
+def test_a_service_of_a_running_process_is_explained(tmp_path, state_home):
+    (tmp_path / "services").mkdir()
+    write_declared(tmp_path / "services", Record(parse_resource(service_document(), "test"), "u", 1, 0.0, "lobby.yaml"))
+    with registered(state_home / "framepilot" / "up", [tmp_path / "lobby.yaml"], tmp_path):
+        result = run("cameras/lobby")
+        missing = run("hall", "--local")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "cameras/lobby: nothing is planned yet"
+    assert (missing.exit_code, missing.stderr) == (1, "no running `framepilot up` has a service 'hall'\n")
+
+
+def test_a_service_of_a_cluster_is_explained(kubeconfig):
+    with service_api() as api:
+        write_kubeconfig(kubeconfig, api.url, namespace="cameras")
+        api.add(document())
+        api.pods = {"cameras/framepilot-lobby-1": lambda: state().model_dump_json()}
+        found = json.loads(run("lobby", "-o", "json").stdout)
+        missing = run("lob")
+    assert found["instance"] == "cameras/framepilot-lobby-1"
+    assert [size["size"] for size in found["modules"][0]["sizes"]] == [1, 2, 4]
+    assert missing.exit_code == 1
+    assert missing.stderr.splitlines()[-1].endswith("there are: lobby")
