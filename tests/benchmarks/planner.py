@@ -70,9 +70,11 @@ def main() -> int:
     seeds = range(given.seed, given.seed + given.workloads)
     # One at a time, as nothing else may run where times are measured; the references may use all cores.
     timed = [_timed(_read(seed)) for seed in seeds]
+    growth = _growth()
+    print(f"planner: {len(timed)} workloads are planned; their optima are looked for", flush=True)
     with ProcessPoolExecutor(given.jobs) as pool:
         cases = list(pool.map(_case, seeds, timed, repeat(given.reference_s)))
-    results = [_fractional(cases), _whole(cases), _growth()]
+    results = [_fractional(cases), _whole(cases), growth]
     command = f"python -m benchmarks.planner --workloads {given.workloads} --seed {given.seed}"
     machine = f"Machine: {processor()}; Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d}; `{command}`."
     text, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
