@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from framepilot_operator.planning.allocation import fractional_cost
+from framepilot_operator.planning.arcs import Shape
 from framepilot_operator.planning.curve import ModuleSearch
 from framepilot_operator.planning.workload import (
     COLLECTION_RULES,
@@ -18,8 +21,9 @@ from framepilot_operator.planning.workload import (
     ranked,
 )
 from framepilot_operator.planning.workload_file import read_workload
+from framepilot_operator.planning.workload_planner import allocation
 from support.exhaustive import module_cost
-from support.workloads import workload
+from support.workloads import gpu_workload, workload
 
 MOST_VISITS = 20_000
 """Enough to look at everything."""
@@ -107,6 +111,32 @@ def test_plans_for_budgets_around_one_are_plans_and_one_of_them_keeps_it(seed: i
     if exact.complete:
         least = min(piece.cost(budget) for piece in pieces if piece.low <= budget * (1 + 1e-9))
         assert min(costs) >= least * (1 - 1e-9)
+
+
+def costs_of_instances(one: WorkloadModule) -> None:
+    """Each piece, at some of its budgets, costs what its instances cost."""
+    search = ModuleSearch(one, 4 * one.least_latency_ms)
+    search.within(0.0, math.inf, 500)
+    search.around(2 * one.least_latency_ms)
+    for piece in search.pieces:
+        for share in (0.0, 0.01, 0.5, 1.0):
+            budget = piece.low + share * (piece.high - piece.low)
+            assert isinstance(piece.source, Shape)
+            instances = allocation(one, piece.source, budget).instances
+            assert fractional_cost(instances) == pytest.approx(piece.cost(budget), rel=1e-6), (piece, budget)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from((workload, gpu_workload)))
+def test_a_piece_costs_what_its_instances_cost(seed: int, table: Callable[[int], dict[str, object]]) -> None:
+    costs_of_instances(read_workload(table(seed)).modules[0])
+
+
+@pytest.mark.parametrize("rate", [150.0, 173.77, 191.0, 319.5])
+def test_the_same_where_two_instances_are_equally_slow_at_first(rate: float) -> None:
+    # As a saturated last instance comes to carry less, it is slower than the first, which is as slow as it at first.
+    configurations = ranked(Configuration("p4", 0.6, batch, 15.7 * batch) for batch in (1, 2, 3))
+    costs_of_instances(WorkloadModule("m", (), rate, configurations))
 
 
 def test_dummies_make_a_lone_request_as_fast_as_twice_the_batch_duration() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.pieces import CLOSE, Piece
@@ -24,6 +24,9 @@ class Shape(NamedTuple):
     saturated: tuple[tuple[int, int], ...]
     last: int
 
+
+TIED: Final = 1e-9
+"""Relative difference of two loads below which they count as the same."""
 
 Limit = tuple[float, float, float]
 """An instance: its duration d, its c, the loads P before it."""
@@ -64,11 +67,11 @@ def arcs(every: Sequence[Limit], base: float, unit: float, low: float, high: flo
     slowest = _slowest(waiting, low)
     while True:
         duration, product, before = slowest
-        end, following = _overtaken(waiting, slowest, low, high)
-        made.append(Piece(low, end, base + unit * before, unit * product, duration, shape))
-        if following is None:
+        end = _overtaken(waiting, slowest, low, high)
+        made.append(Piece(low, end or high, base + unit * before, unit * product, duration, shape))
+        if end is None:
             return made
-        low, slowest = end, following
+        low, slowest = end, _slowest(waiting, end)
 
 
 def latency_ms(limits: Sequence[Limit], total: float) -> float:
@@ -77,17 +80,22 @@ def latency_ms(limits: Sequence[Limit], total: float) -> float:
 
 
 def _slowest(limits: Sequence[Limit], budget: float) -> Limit:
-    """The instance that asks for the largest total load, if all must keep the budget."""
-    return max(limits, key=lambda limit: limit[2] + limit[1] / (budget - limit[0]))
+    """The instance that asks for the largest total load, if all must keep the budget, or a little more: of those that
+    ask for the same, the one whose load falls slowest with the budget."""
+    asked = [before + product / (budget - duration) for duration, product, before in limits]
+    least = max(asked) * (1 - TIED)
+    tied = [limit for limit, load in zip(limits, asked, strict=True) if load >= least]
+    return min(tied, key=lambda limit: limit[1] / (budget - limit[0]) ** 2)
 
 
-def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> tuple[float, Limit | None]:
-    """Up to where an instance is the slowest, at most `high`, and which one is after it.
+def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) -> float | None:
+    """Up to where an instance is the slowest, before `high`; None: up to there.
 
     Two ask for the same load where before + product / (budget - duration) is the same: a quadratic equation.
     """
     duration, product, before = slowest
-    soonest, end, following = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE), None
+    soonest, end = low * (1 + 10 * CLOSE), high * (1 - 10 * CLOSE)
+    found: float | None = None
     for other in every:
         if other is slowest:
             continue
@@ -101,5 +109,5 @@ def _overtaken(every: Sequence[Limit], slowest: Limit, low: float, high: float) 
         half = -0.5 * (linear + math.copysign(math.sqrt(under), linear))
         for at in (half / square if square else math.inf, constant / half if half else math.inf):
             if soonest < at < end:
-                end, following = at, other
-    return (high if following is None else end), following
+                end = found = at
+    return found
