@@ -15,7 +15,7 @@ from framepilot_operator.planning.split import Split, Worth, settle
 
 MOST_PIECES: Final = 100
 """Of each module, the best at what a millisecond is worth."""
-MOST_TRIES: Final = 200
+MOST_TRIES: Final = 100
 
 
 def exchanged(

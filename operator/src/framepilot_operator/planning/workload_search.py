@@ -3,8 +3,8 @@
 1. Each module's cost is sampled, and multipliers say what a millisecond is worth at each module (`multipliers.py`).
 2. Each module is asked for its best plan at that worth (`curve.py`): new plans sharpen the multipliers, and the sum is
    a bound that no split can beat.
-3. A split near the bound is found among the plans known so far, and made better: by exchanges (`exchange.py`), and by
-   plans for budgets around its own, all modules taken together (`combination.py`).
+3. A split near the bound is found among the plans known so far, and made better by plans for budgets around its own,
+   all modules taken together (`combination.py`), and by exchanges (`exchange.py`).
 4. The difference to the bound, `spare`, says how much worse than its best a module's plan may be and still be part of
    the optimum: only those are listed, all of them, and the best choice among them is found (`choice.py`). It is the
    optimum, unless the effort was not enough.
@@ -105,7 +105,7 @@ class Search:
             return
         if self.program is None or self.best is None:
             self._choose(self._known(worth), worth, Effort(self._limits.first_steps, self.out_of_time))
-        self._exchange(worth)
+            self._exchange(worth)
         self._combine(worth)
         if self._proved() or self.out_of_time():
             return
