@@ -15,7 +15,8 @@ from framepilot_operator.planning.split import Split, Worth, settle
 
 MOST_PIECES: Final = 100
 """Of each module, the best at what a millisecond is worth."""
-MOST_TRIES: Final = 100
+MOST_SETTLED: Final = 600
+"""Modules in all the splits that are settled."""
 
 
 def exchanged(
@@ -34,7 +35,7 @@ def exchanged(
         for each, slope in zip(pieces, worth.modules, strict=True)
     ]
     best, here = _settled(inputs, split.pieces, objective_ms, math.inf) or (split, worth)
-    tries, before = 0, None
+    left, before = MOST_SETTLED, None
     while best is not before:
         before = best
         for index, each in enumerate(near):
@@ -42,9 +43,9 @@ def exchanged(
             for piece in each:
                 if others + piece.reduced(here.modules[index]) >= most:
                     continue
-                if tries >= MOST_TRIES:
+                if left <= 0:
                     return best
-                tries += 1
+                left -= len(near)
                 chosen = (*best.pieces[:index], piece, *best.pieces[index + 1 :])
                 settled = _settled(inputs, chosen, objective_ms, most)
                 if settled is not None:
