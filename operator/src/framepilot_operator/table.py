@@ -91,7 +91,7 @@ def _facts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 
 def _streams(states: Sequence[ObservedState]) -> Table:
-    table = _table("stream", "state", "fps", "delivered", "dropped", "in flight", right=2)
+    table = plain_table("stream", "state", "fps", "delivered", "dropped", "in flight", right=2)
     for stream in sorted((stream for state in states for stream in state.streams), key=_stream_key):
         table.add_row(
             f"{stream.service}/{stream.name}",
@@ -105,7 +105,7 @@ def _streams(states: Sequence[ObservedState]) -> Table:
 
 
 def _modules(states: Sequence[ObservedState]) -> Table:
-    table = _table("module", "model", "rollout", "batch", "wait ms", "p50 ms", "p99 ms", "queue", "items", right=3)
+    table = plain_table("module", "model", "rollout", "batch", "wait ms", "p50 ms", "p99 ms", "queue", "items", right=3)
     for module in sorted((module for state in states for module in state.modules), key=_module_key):
         serving = f" {module.serving.version}" if module.serving else ""
         rollout = module.rollout.state if module.rollout else None
@@ -124,7 +124,7 @@ def _modules(states: Sequence[ObservedState]) -> Table:
 
 
 def _devices(snapshot: Snapshot) -> Table:
-    table = _table("instance", "device", "class", "restarts", right=3)
+    table = plain_table("instance", "device", "class", "restarts", right=3)
     for instance in snapshot.instances:
         device = instance.observed.device if instance.observed else None
         name, kind = (device.name, device.device_class) if device else ("", "")
@@ -137,8 +137,8 @@ def _wrong(snapshot: Snapshot) -> Iterator[Text]:
         yield Text(f"{subject}: {sentence}", "red")
 
 
-def _table(*columns: str, right: int) -> Table:
-    """A table whose columns from position `right` on hold numbers."""
+def plain_table(*columns: str, right: int) -> Table:
+    """A table without lines, whose columns from position `right` on hold numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="right" if position >= right else "left", no_wrap=position == 0)

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from framepilot_app.telemetry.device_use import BusyReading, busy_share
+
 EVERY_S: Final = 1.0
 LENGTH: Final = 600
 """Samples that are kept: ten minutes."""
@@ -58,7 +60,7 @@ class History:
 
     def __init__(self, length: int = LENGTH) -> None:
         self._samples: deque[Sample] = deque(maxlen=length)
-        self._busy_s: float | None = None
+        self._busy: BusyReading | None = None
 
     @property
     def last(self) -> int:
@@ -68,30 +70,24 @@ class History:
     def add(self, at_s: float, busy_s: float, modules: Iterable[ModuleSample]) -> None:
         """Another second has passed; `busy_s` counts from the start, as the device thread does."""
         before = self._samples[-1] if self._samples else None
-        now = tuple(modules)
+        now, reading = tuple(modules), BusyReading(at_s, busy_s)
+        busy = (self._busy and busy_share(self._busy, reading)) or 0.0
         self._samples.append(
             Sample(
                 number=self.last + 1,
                 at_s=at_s,
-                busy=0.0
-                if before is None or self._busy_s is None
-                else _share(busy_s - self._busy_s, at_s - before.at_s),
+                busy=round(busy, 4),
                 modules=now,
                 changes=() if before is None else tuple(_changes(before.modules, now)),
             )
         )
-        self._busy_s = busy_s
+        self._busy = reading
 
     def after(self, number: int) -> tuple[Sample, ...]:
         """The oldest samples after this one, at most `MOST_AT_ONCE`; from the beginning if there is no such number."""
         first = self.last - len(self._samples) + 1
         start = number + 1 - first if first <= number <= self.last else 0
         return tuple(itertools.islice(self._samples, start, start + MOST_AT_ONCE))
-
-
-def _share(part_s: float, whole_s: float) -> float:
-    """At most 1: a batch is counted when it ends, with the part of it that ran before."""
-    return round(min(max(part_s / whole_s, 0.0), 1.0), 4) if whole_s > 0 else 0.0
 
 
 def _changes(before: tuple[ModuleSample, ...], after: tuple[ModuleSample, ...]) -> Iterable[Change]:

@@ -13,9 +13,10 @@ from typing import Final
 
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config.kube_config import ENV_KUBECONFIG_PATH_SEPARATOR, KubeConfigLoader, KubeConfigMerger
 
-from framepilot_operator.commands.context_error import NoContextError, listed
+from framepilot_operator.commands.context_error import ContextError, NoContextError, Request, listed, refused
 from framepilot_operator.commands.place import Choice
 
 USER_AGENT: Final = "framepilot"
@@ -31,6 +32,21 @@ class Context:
 
     def __str__(self) -> str:
         return f"context {self.name} ({self.server})"
+
+    def within(self, namespace: str | None) -> str:
+        """Where something is asked, as people read it; None: in all namespaces."""
+        return f"{self}, {'all namespaces' if namespace is None else f'namespace {namespace}'}"
+
+    def failed(self, asked: Request, error: Exception) -> ContextError:
+        """The error that a failed request means."""
+        if isinstance(error, ApiException):
+            return refused(asked, int(error.status or 0), error.body or str(error.reason))
+        said = str(error) or type(error).__name__
+        return ContextError(
+            f"context {self.name}: the API server {self.server} does not answer: {said}; "
+            "check that it runs and can be reached, or choose another context with --context",
+            0,
+        )
 
 
 @asynccontextmanager

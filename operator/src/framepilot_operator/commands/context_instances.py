@@ -20,7 +20,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from framepilot.contract.document import DocumentError
 from framepilot.contract.observed import ObservedState
 from framepilot_operator.commands.context import Context, connected
-from framepilot_operator.commands.context_error import ContextError, Request, refused
+from framepilot_operator.commands.context_error import Request, refused
 from framepilot_operator.commands.instance_look import Look
 from framepilot_operator.commands.place import Choice
 from framepilot_operator.manifests.instance import PORT
@@ -40,7 +40,7 @@ async def look_at_context(
     """
     async with connected(choice) as (context, client):
         where = None if everywhere else namespace or context.namespace
-        note(f"{context}, {'all namespaces' if where is None else f'namespace {where}'}")
+        note(context.within(where))
         while True:
             yield await _look(context, client, where)
             await asyncio.sleep(every_s)
@@ -56,7 +56,7 @@ async def _look(context: Context, client: ApiClient, namespace: str | None) -> L
     try:
         pods = (await listing).items
     except (ApiException, aiohttp.ClientError, OSError) as error:
-        raise _error(Request(context.name, "list", "pods", namespace, group=""), error) from error
+        raise context.failed(Request(context.name, "list", "pods", namespace, group=""), error) from error
     found = [
         (str(pod.metadata.namespace), str(pod.metadata.name), str(pod.status and pod.status.phase))
         for pod in pods
@@ -102,9 +102,3 @@ async def _ask(api: CoreV1Api, namespace: str, pod: str) -> ObservedState | _Sil
 
 async def _not_running(phase: str) -> _Silence:
     return _Silence(f"its pod is {phase}")
-
-
-def _error(asked: Request, error: Exception) -> ContextError:
-    if isinstance(error, ApiException):
-        return refused(asked, int(error.status or 0), error.body or str(error.reason))
-    return ContextError(f"context {asked.context}: the API server does not answer: {error or type(error).__name__}", 0)

@@ -169,7 +169,7 @@ class ContextServices:
                     raise refused(asked, 0, str(event))
                 yield event["type"], event["raw_object"]
         except (ApiException, aiohttp.ClientError, OSError) as error:
-            raise self._error(asked, error) from error
+            raise self.context.failed(asked, error) from error
         finally:
             await watch.close()  # type: ignore[no-untyped-call]
 
@@ -191,14 +191,4 @@ class ContextServices:
         try:
             return await request
         except (ApiException, aiohttp.ClientError, OSError) as error:
-            raise self._error(asked, error) from error
-
-    def _error(self, asked: Request, error: Exception) -> ContextError:
-        if isinstance(error, ApiException):
-            return refused(asked, int(error.status or 0), error.body or str(error.reason))
-        said = str(error) or type(error).__name__
-        return ContextError(
-            f"context {self.context.name}: the API server {self.context.server} does not answer: {said}; "
-            "check that it runs and can be reached, or choose another context with --context",
-            0,
-        )
+            raise self.context.failed(asked, error) from error

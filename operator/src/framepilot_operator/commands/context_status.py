@@ -22,7 +22,7 @@ async def services_in_context(
         services = ContextServices(context, client)
         namespace, _, name = (service or "").rpartition("/")
         where = None if everywhere else namespace or context.namespace
-        note(f"{context}, {'all namespaces' if where is None else f'namespace {where}'}")
+        note(context.within(where))
         if service is not None and where is not None:
             document = await services.read(where, name)
             if not again:

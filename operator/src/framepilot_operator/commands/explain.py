@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, TypeVar
 
 import typer
 from pydantic.alias_generators import to_camel
-from rich.console import Console
 
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.explanation import explained
@@ -34,7 +32,7 @@ from framepilot_operator.commands.service_view import Json, view
 from framepilot_operator.commands.session_instances import look_at_sessions
 from framepilot_operator.commands.session_services import read_sessions
 from framepilot_operator.commands.status import Asked
-from framepilot_operator.commands.status_show import UNFOLDED, Output
+from framepilot_operator.commands.status_show import Output, on_screen
 
 T = TypeVar("T")
 
@@ -94,7 +92,8 @@ def _show(document: Json, look: Look, output: Output) -> None:
     if output is Output.JSON:
         typer.echo(json.dumps(_camel(dataclasses.asdict(found)), default=lambda condition: condition.model_dump()))
     else:
-        Console(width=None if sys.stdout.isatty() else UNFOLDED).print(render(found))
+        with on_screen(again=False) as show:
+            show(render(found))
 
 
 def _camel(found: object) -> object:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from framepilot.contract.observed import ObservedModule, ObservedState
+from framepilot.contract.observed import ObservedState
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.commands.service_view import BatchingView, ConditionView, ServiceView
 from framepilot_operator.planning.alternatives import Alternative, Objective, OnDevice, alternatives
 from framepilot_operator.planning.planner import USABLE
 from framepilot_operator.planning.profile import from_observed
-
-BAD_WHEN_TRUE: Final = frozenset({"Stalled"})
-"""Of the conditions; the others are bad when False."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ def explained(service: ServiceView, states: Mapping[str, ObservedState]) -> Expl
             )
             for module in service.spec.modules
         ),
-        wrong=tuple(_wrong(service)),
+        wrong=tuple(condition for condition in service.status.conditions if condition.bad),
     )
 
 
@@ -86,21 +82,13 @@ def _objectives(state: ObservedState) -> dict[str, Objective]:
 
 
 def _depth(state: ObservedState, service: str) -> int:
-    """How many modules stand on the longest way; a module stands after its inputs."""
-    depths: dict[str, int] = {}
-    for module in _after_inputs([each for each in state.modules if each.service == service]):
-        depths[module.name] = 1 + max((depths.get(each, 0) for each in module.inputs), default=0)
-    return max(depths.values(), default=1)
+    """How many modules stand on the longest way."""
+    inputs = {each.name: each.inputs for each in state.modules if each.service == service}
 
+    def depth(name: str) -> int:
+        return 1 + max(map(depth, inputs.get(name, ())), default=0)
 
-def _after_inputs(modules: list[ObservedModule]) -> Iterator[ObservedModule]:
-    done: set[str] = set()
-    names = {each.name for each in modules}
-    while modules:
-        ready = [each for each in modules if done.issuperset(names.intersection(each.inputs))]
-        yield from ready or modules
-        done.update(each.name for each in ready)
-        modules = [each for each in modules if each not in ready] if ready else []
+    return max(map(depth, inputs), default=1)
 
 
 def _sizes(
@@ -128,10 +116,3 @@ def _allowed(batching: BatchingView, module: OnDevice) -> list[int]:
         return [module.size]
     measured = batch_sizes(module.profile.largest)
     return sorted({module.size, *(size for size in measured if batching.min <= size <= batching.max)})
-
-
-def _wrong(service: ServiceView) -> Iterator[ConditionView]:
-    for condition in service.status.conditions:
-        bad = "True" if condition.type in BAD_WHEN_TRUE else "False"
-        if condition.type != "Reconciling" and condition.status == bad:
-            yield condition

@@ -17,6 +17,16 @@ Json = dict[str, JsonValue]
 
 AUTO: Final = "auto"
 
+# What is neither good nor bad is not in it.
+GOOD: Final = {
+    "Ready": "True",
+    "Stalled": "False",
+    "Feasible": "True",
+    "ModelsReady": "True",
+    "StreamsReady": "True",
+    "ObjectiveMet": "True",
+}
+
 _DEFAULTS: Final = Batching()
 
 
@@ -80,6 +90,11 @@ class ConditionView(Seen):
     status: Literal["True", "False", "Unknown"]
     reason: str = ""
     message: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is known not to be as it should be."""
+        return self.type in GOOD and self.status not in {GOOD[self.type], "Unknown"}
 
 
 class PlannedModuleView(Seen):

@@ -30,16 +30,23 @@ class Output(StrEnum):
 
 
 @contextmanager
+def on_screen(*, again: bool) -> Iterator[Callable[[RenderableType], None]]:
+    """A way to show something to a person; `again`: on a terminal each takes the place of the one before."""
+    if again and sys.stdout.isatty():
+        with Live(auto_refresh=False) as live:
+            yield lambda shown: live.update(shown, refresh=True)
+    else:
+        yield Console(width=None if sys.stdout.isatty() else UNFOLDED).print
+
+
+@contextmanager
 def shown(output: Output, *, one: bool, again: bool) -> Iterator[Show]:
     """A way to show services; `one`: a single one was asked for, `again`: every change will be shown."""
     if output is Output.JSON:
         yield _changes_as_json() if again else lambda services: _print(_document(services, one=one), indent=2)
-    elif again and sys.stdout.isatty():
-        with Live(auto_refresh=False) as live:
-            yield lambda services: live.update(_table(services), refresh=True)
     else:
-        console = Console(width=None if sys.stdout.isatty() else UNFOLDED)
-        yield lambda services: console.print(_table(services))
+        with on_screen(again=again) as show:
+            yield lambda services: show(_table(services))
 
 
 def _table(services: Services) -> RenderableType:

@@ -12,19 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from framepilot_operator.commands.service_view import ConditionView, ModuleView, PlanView, ServiceView
+from framepilot_operator.commands.service_view import GOOD, ConditionView, ModuleView, PlanView, ServiceView
 
 SHOWN: Final = ("Ready", "Reconciling", "Stalled")
 NOT_KNOWN: Final = "not known"
-# What is neither good nor bad is in neither.
-GOOD: Final = {
-    "Ready": "True",
-    "Stalled": "False",
-    "Feasible": "True",
-    "ModelsReady": "True",
-    "StreamsReady": "True",
-    "ObjectiveMet": "True",
-}
 
 
 def render(services: Sequence[ServiceView]) -> RenderableType:

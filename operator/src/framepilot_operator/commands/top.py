@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.live import Live
 
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.instance_look import Look, Usage, usage
@@ -29,7 +26,7 @@ from framepilot_operator.commands.place import (
 from framepilot_operator.commands.session_instances import look_at_sessions
 from framepilot_operator.commands.session_services import read_sessions
 from framepilot_operator.commands.status import Asked
-from framepilot_operator.commands.status_show import UNFOLDED, Output
+from framepilot_operator.commands.status_show import Output, on_screen
 from framepilot_operator.commands.top_table import render
 
 EVERY_S: Final = 2.0
@@ -107,9 +104,6 @@ async def _show(looks: AsyncGenerator[Look, None], asked: Asked, output: Output,
 def _shown(output: Output, *, again: bool) -> Iterator[_Show]:
     if output is Output.JSON:
         yield lambda found: typer.echo(found.model_dump_json())
-    elif again and sys.stdout.isatty():
-        with Live(auto_refresh=False) as live:
-            yield lambda found: live.update(render(found), refresh=True)
     else:
-        console = Console(width=None if sys.stdout.isatty() else UNFOLDED)
-        yield lambda found: console.print(render(found))
+        with on_screen(again=again) as show:
+            yield lambda found: show(render(found))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from framepilot_operator.commands.instance_look import DeviceRow, ModuleRow, StreamRow, Usage
+from framepilot_operator.table import plain_table
 
 BUSY: Final = 0.95
 """A device that is used more than this share of the time is marked."""
@@ -25,7 +26,7 @@ def render(usage: Usage) -> RenderableType:
 
 
 def _devices(usage: Usage) -> Table:
-    table = _table("instance", "device", "busy", "of it ours", "memory", "°C", "W", right=2)
+    table = plain_table("instance", "device", "busy", "of it ours", "memory", "°C", "W", right=2)
     for row in usage.devices:
         table.add_row(
             row.instance,
@@ -40,7 +41,7 @@ def _devices(usage: Usage) -> Table:
 
 
 def _modules(usage: Usage) -> Table:
-    table = _table("module", "model", "batch", "items/s", "queue", "infer ms", "p50 ms", "p99 ms", right=2)
+    table = plain_table("module", "model", "batch", "items/s", "queue", "infer ms", "p50 ms", "p99 ms", right=2)
     for row in usage.modules:
         table.add_row(
             f"{row.service}/{row.module}",
@@ -54,7 +55,7 @@ def _modules(usage: Usage) -> Table:
 
 
 def _streams(usage: Usage) -> Table:
-    table = _table("stream", "state", "captured/s", "delivered/s", "dropped/s", right=2)
+    table = plain_table("stream", "state", "captured/s", "delivered/s", "dropped/s", right=2)
     for row in usage.streams:
         table.add_row(
             f"{row.service}/{row.stream}",
@@ -97,11 +98,3 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _table(*columns: str, right: int) -> Table:
-    """A table whose columns from position `right` on hold numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position >= right else "left", no_wrap=position == 0)
-    return table

@@ -8,26 +8,29 @@ from typing import NoReturn
 
 
 class JsonReader:
-    """Refuses with errors of one class; each ends with the `remedy`, if there is one for all."""
+    """Refuses with errors of one class; each ends with the `remedy`, if there is one for all. `known` are the fields of
+    each kind of object."""
 
-    def __init__(self, error: type[ValueError], remedy: str = "") -> None:
+    def __init__(
+        self, error: type[ValueError], remedy: str = "", known: Mapping[str, Collection[str]] | None = None
+    ) -> None:
         self._error = error
         self._remedy = remedy
+        self._known = known or {}
 
     def refuse(self, place: str, problem: str) -> NoReturn:
         """Say what is wrong, and where; the place of the whole document is empty."""
         sentence = f"{place}: {problem}" if place else problem
         raise self._error(f"{sentence}; {self._remedy}" if self._remedy else sentence)
 
-    def fields(
-        self, document: object, place: str, what: str, known: Collection[str] | None = None
-    ) -> Mapping[str, object]:
+    def fields(self, document: object, place: str, what: str) -> Mapping[str, object]:
         """The fields of an object. What else it has is its own affair, but a misspelt field would be a silent default:
-        one that is nearly one of `known` is refused."""
+        one that is nearly a known one is refused."""
         if not isinstance(document, dict):
             self.refuse(place, f"{what} is an object, not {document!r:.40}")
-        for each in sorted(document.keys() - known) if known else ():
-            meant = get_close_matches(each, known or (), 1, 0.8)
+        known = self._known.get(what, ())
+        for each in sorted(document.keys() - set(known)):
+            meant = get_close_matches(each, known, 1, 0.8)
             if meant:
                 self.refuse(place, f"{what} has no field '{each:.40}'; is `{meant[0]}` meant?")
         return document

@@ -37,7 +37,7 @@ class WorkloadError(ValueError):
     """A workload that makes no sense: where, what is wrong, what to do."""
 
 
-_READ: Final = JsonReader(WorkloadError)
+_READ: Final = JsonReader(WorkloadError, known=KNOWN)
 
 
 def parse_workloads(text: str) -> tuple[tuple[Workload, ...], bool]:
@@ -63,7 +63,7 @@ def read_workload(document: object, place: str = "") -> Workload:
     Raises:
         WorkloadError: it makes no sense.
     """
-    fields = _READ.fields(document, place, "a workload", KNOWN["a workload"])
+    fields = _READ.fields(document, place, "a workload")
     objective_ms = _number(fields, "objective_ms", place)
     collection = _collection(fields, place)
     raw = _READ.list_of(fields, "modules", place)
@@ -89,7 +89,7 @@ class _Sketch:
     """A module as it is written, before the rates of its inputs are known."""
 
     def __init__(self, document: object, place: str, collection: CollectionRule) -> None:
-        fields = _READ.fields(document, place, "a module", KNOWN["a module"])
+        fields = _READ.fields(document, place, "a module")
         self.place = place
         self.name = _READ.text(fields, "name", place)
         self.inputs = self._inputs(fields)
@@ -174,7 +174,7 @@ def _in_order(sketches: Mapping[str, _Sketch], place: str) -> list[_Sketch]:
 
 
 def _configuration(document: object, place: str, collection: CollectionRule) -> Configuration:
-    fields = _READ.fields(document, place, "a configuration", KNOWN["a configuration"])
+    fields = _READ.fields(document, place, "a configuration")
     memory_mb = None if fields.get("memory_mb") is None else _number(fields, "memory_mb", place, least=0.0)
     stem, stem_mb = _stem(fields, memory_mb, place)
     return Configuration(
@@ -241,7 +241,7 @@ def _memory(fields: Mapping[str, object], place: str) -> dict[str, float]:
         return memory_mb
     for index, each in enumerate(_READ.list_of(fields, "devices", place)):
         where = f"{at(place, 'devices')}[{index}]"
-        device = _READ.fields(each, where, "a device", KNOWN["a device"])
+        device = _READ.fields(each, where, "a device")
         name = _READ.text(device, "device", where)
         if name in memory_mb:
             _READ.refuse(where, f"device '{name}' is there twice; keep one")
