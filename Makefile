@@ -19,8 +19,8 @@ PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3;
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p; done))
 
 # glibc gives the memory of a large batch back to the kernel after each one, and takes it again: that doubles its time.
-test bench bench-streams demo: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
-samples servers screenshots test bench bench-planner bench-plans bench-streams demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
+test test-gpu bench bench-engines bench-streams bench-keti bench-motion bench-telemetry bench-whitebox demo screenshots: export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
+samples servers screenshots test test-gpu bench bench-engines bench-planner bench-plans bench-streams bench-tuner bench-keti bench-motion bench-telemetry bench-whitebox demo cluster cluster-down images install uninstall e2e: export PYTHONPATH := tests
 
 .PHONY: help
 help: ## Show this list
@@ -48,6 +48,10 @@ demo: setup samples ## Run real videos through real models and change them live 
 .PHONY: test
 test: setup samples servers ## Run all tests (ARGS="-k batcher" picks some)
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-gpu
+test-gpu: setup servers ## Run the tests that want an NVIDIA GPU; without one they are skipped, with the reason
+	$(BIN)/python -m pytest tests/gpu tests/integration/app/test_nvml.py tests/integration/app/test_device_use.py $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## Build and start a Kubernetes of one node on this machine (Debian, as root), and say how to use it
@@ -98,9 +102,33 @@ bench-planner: setup ## Compare the planner of workloads with the optimum and wr
 bench-plans: setup ## Compare plans with other planners' and simulate them, and write docs/plans.md (ARGS="--workloads 100")
 	$(BIN)/python -m benchmarks.plans $(ARGS)
 
+.PHONY: bench-engines
+bench-engines: setup samples ## Measure the sample models on every engine and write docs/engines.md (ARGS="--rounds 5")
+	$(BIN)/python -m benchmarks.engines $(ARGS)
+
 .PHONY: bench-streams
 bench-streams: setup samples servers ## Overload, 1 to 50 cameras, faults and a soak: write docs/overload.md (ARGS="--soak-frames 270000")
 	$(BIN)/python -m benchmarks.streams $(ARGS)
+
+.PHONY: bench-tuner
+bench-tuner: setup ## Compare the tuner with fixed batches and other rules, simulated, and write docs/tuning.md (ARGS="--seeds 1")
+	$(BIN)/python -m benchmarks.tuner $(ARGS)
+
+.PHONY: bench-telemetry
+bench-telemetry: setup samples ## Measure what telemetry costs the app and the operator, and write docs/telemetry.md (ARGS="--pairs 5")
+	$(BIN)/python -m benchmarks.telemetry $(ARGS)
+
+.PHONY: bench-keti
+bench-keti: setup samples ## Measure stages and utilization by batch size, static and adaptive, and write docs/keti.md (ARGS="--seconds 5")
+	$(BIN)/python -m benchmarks.keti $(ARGS)
+
+.PHONY: bench-motion
+bench-motion: setup samples ## Measure what it saves to leave a still scene alone, and what it misses: write docs/motion.md
+	$(BIN)/python -m benchmarks.motion $(ARGS)
+
+.PHONY: bench-whitebox
+bench-whitebox: setup samples ## Measure what sharing between models is worth, and write docs/white-box.md (ARGS=--quick)
+	$(BIN)/python -m benchmarks.whitebox $(ARGS)
 
 .PHONY: crds
 crds: setup ## Generate crds/ from the resource types, and the parts of the chart that follow from them
@@ -126,15 +154,15 @@ servers: setup ## Install the servers, the browser and the compiler that tests n
 	@$(BIN)/python -m support.chromium
 
 .PHONY: screenshots
-screenshots: setup samples servers ## Take the pictures of the page that docs/page.md shows
+screenshots: setup samples servers ## Take the pictures of the page and of the dashboards that docs/ shows
 	$(BIN)/python -m support.screenshots
 
 .PHONY: lock
 lock: setup ## Lock the requirements again (UPGRADE=1 takes the newest versions)
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) requirements/dev.in $(PYPROJECTS) --extra onnx --extra optimum -o requirements/dev.txt
+	$(COMPILE) requirements/dev.in $(PYPROJECTS) --extra onnx --extra onnxruntime --extra openvino --extra optimum -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt core/pyproject.toml operator/pyproject.toml -o requirements/operator.txt
-	$(COMPILE) -c requirements/dev.txt core/pyproject.toml inference-app/pyproject.toml -o requirements/inference-app.txt
+	$(COMPILE) -c requirements/dev.txt core/pyproject.toml inference-app/pyproject.toml --extra onnxruntime --extra openvino -o requirements/inference-app.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package framepilot-core $(if $(UPGRADE),--upgrade)

@@ -48,6 +48,90 @@ PAGE: Final = Dashboard(
             ),
         ),
         Row(
+            "What is shared",
+            (
+                lines(
+                    "Device time of each service",
+                    "Seconds of a second; what runs once for several services is split between them by use.",
+                    "percentunit",
+                    (rate(app.SERVICE_DEVICE_SECONDS.name, INSTANCE, "service"), "{{service}}"),
+                ),
+                lines(
+                    "Parameters",
+                    "Of torch's programs: each counted once, as it is in memory, and for every program that uses it.",
+                    "bytes",
+                    (largest(app.PARAMETERS_UNIQUE.name, INSTANCE), "in memory"),
+                    (largest(app.PARAMETERS_REFERENCED.name, INSTANCE), "used"),
+                ),
+                lines(
+                    "Shared beginnings of models",
+                    "Items that they served, and pictures that they ran on for that, in a second; 0 if there are none.",
+                    "cps",
+                    (none_is_zero(rate(app.STAGE_ITEMS.name, INSTANCE)), "items"),
+                    (none_is_zero(rate(app.STAGE_PICTURES.name, INSTANCE)), "pictures"),
+                ),
+            ),
+        ),
+        Row(
+            "GPU, as its driver has it",
+            (
+                lines(
+                    "Utilization",
+                    "The share of time in which it worked, for whomever, by who says so; and for this instance.",
+                    "percentunit",
+                    (largest(app.DEVICE_UTILIZATION.name, INSTANCE, app.SOURCE), "{{source}}"),
+                    (largest(app.DEVICE_OWN_UTILIZATION.name, INSTANCE), "this instance"),
+                ),
+                lines(
+                    "Memory",
+                    "In use by whomever, of what there is; and by this instance, where the driver lists its process.",
+                    "bytes",
+                    (largest(app.DEVICE_MEMORY_USED.name, INSTANCE), "in use"),
+                    (largest(app.DEVICE_OWN_MEMORY.name, INSTANCE), "this instance"),
+                    (largest(app.DEVICE_MEMORY_TOTAL.name, INSTANCE), "there is"),
+                ),
+                lines(
+                    "Power",
+                    "What the board draws, and at which power the driver lowers the clocks.",
+                    "watt",
+                    (largest(app.DEVICE_POWER.name, INSTANCE), "drawn"),
+                    (largest(app.DEVICE_POWER_LIMIT.name, INSTANCE), "limit"),
+                ),
+                lines(
+                    "Temperature",
+                    "Of the chip.",
+                    "celsius",
+                    (largest(app.DEVICE_TEMPERATURE.name, INSTANCE), "chip"),
+                ),
+                lines(
+                    "Clocks",
+                    "Of the multiprocessors and of the memory.",
+                    "hertz",
+                    (largest(app.DEVICE_CLOCK.name, INSTANCE, app.CLOCK), "{{clock}}"),
+                ),
+                lines(
+                    "Kept slow",
+                    "1 for each reason that keeps the clocks lower than they could be.",
+                    "none",
+                    (largest(app.DEVICE_THROTTLED.name, INSTANCE, app.REASON), "{{reason}}"),
+                ),
+                lines(
+                    "Errors",
+                    "Memory errors since the driver was loaded, and the number of the latest Xid error.",
+                    "none",
+                    (largest(app.DEVICE_ECC_ERRORS.name, INSTANCE, app.KIND), "{{kind}}"),
+                    (largest(app.DEVICE_LAST_XID.name, INSTANCE), "Xid"),
+                ),
+                lines(
+                    "NVML",
+                    "1 while it answers, and how old its latest sample is.",
+                    "none",
+                    (largest(app.DEVICE_TELEMETRY_UP.name, INSTANCE), "answers"),
+                    (largest(app.DEVICE_TELEMETRY_AGE.name, INSTANCE), "seconds old"),
+                ),
+            ),
+        ),
+        Row(
             "Batches",
             (
                 lines(

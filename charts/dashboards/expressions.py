@@ -46,8 +46,8 @@ def quantile(share: float, histogram: str, where: str, by: str = "") -> str:
 
 
 def attainment(where: str, by: str = "") -> str:
-    """The share of frames within the objective, of those that were not passed over for a newer one."""
-    dropped = rate(app.FRAMES_DROPPED.name, f'{where},reason!="superseded"', by)
+    """The share of frames within the objective, of those that were neither still nor passed over for a newer one."""
+    dropped = rate(app.FRAMES_DROPPED.name, f'{where},reason!~"still|superseded"', by)
     return f"{rate(app.FRAMES_WITHIN.name, where, by)} / ({rate(app.FRAMES_DELIVERED.name, where, by)} + {dropped})"
 
 

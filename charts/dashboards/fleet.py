@@ -138,6 +138,12 @@ PAGE: Final = Dashboard(
                     (f"max by (instance) ({operator.IS_LEADER.name})", "{{instance}}"),
                 ),
                 lines(
+                    "Who says how devices are used",
+                    "1 while all instances do, and while Prometheus does, where the operator asks one.",
+                    "none",
+                    (f"min by (source) ({operator.DEVICE_SOURCE_UP.name})", "{{source}}"),
+                ),
+                lines(
                     "Duration of a pass, p99",
                     "From the look at everything to the last change and report.",
                     "s",

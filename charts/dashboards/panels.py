@@ -26,7 +26,7 @@ LATENCY_TEXT: Final = "From the return of decode to the hand-over to the sinks; 
 ATTAINMENT_TEXT: Final = "Of the frames that were taken on, those that were delivered in time."
 INGESTED_TEXT: Final = "Frames decoded and offered to the service, in a second."
 DELIVERED_TEXT: Final = "Frames handed to the sinks, in a second."
-DROPPED_TEXT: Final = "In a second, by reason. Superseded are those that were passed over for a newer one."
+DROPPED_TEXT: Final = "In a second, by reason. Superseded: passed over for a newer one. Still: nothing had changed."
 BATCH_TEXT: Final = "Mean size of the batches that ran, and the most that one may have."
 WAITING_TEXT: Final = "Items that wait for a batch."
 

@@ -45,6 +45,38 @@ def scattered(name: str, series: Mapping[str, Sequence[tuple[float, float]]], la
     return _shown(name, f"{labels[1]} by {labels[0]}")
 
 
+def bars(name: str, groups: Sequence[str], series: Mapping[str, Sequence[float]], label: str) -> str:
+    """For each group a bar of each series, side by side; the Markdown that shows it."""
+    with _drawn(name) as figure:
+        axes = figure.subplots()
+        width = 0.8 / len(series)
+        for place, (hatch, (title, values)) in enumerate(
+            zip(("", "//", "..", "xx", "--"), series.items(), strict=False)
+        ):
+            axes.bar(np.arange(len(groups)) + place * width, values, width, label=title, hatch=hatch, alpha=0.8)
+        axes.set(ylabel=label)
+        axes.set_xticks(np.arange(len(groups)) + 0.4 - width / 2, groups, rotation=90, fontsize="small")
+        axes.grid(visible=True, axis="y", alpha=0.3)
+        axes.legend()
+    return _shown(name, f"{label}, by {' and '.join(series)}")
+
+
+def lines(
+    name: str, panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], labels: tuple[str, Sequence[str]]
+) -> str:
+    """Panels below each other with one x axis, each with its own series; the Markdown that shows it."""
+    with _drawn(name, height=max(4.0, 2.0 * len(panels))) as figure:
+        every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (title, series), label in zip(every, panels.items(), labels[1], strict=True):
+            for style, (each, points) in zip(STYLES, series.items(), strict=False):
+                axes.plot(*zip(*points, strict=True), linestyle=style, label=each)
+            axes.set(ylabel=label, title=title)
+            axes.grid(visible=True, alpha=0.3)
+            axes.legend(fontsize="small")
+        every[-1].set_xlabel(labels[0])
+    return _shown(name, "; ".join(panels))
+
+
 def _plain_numbers(axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -52,8 +84,8 @@ def _plain_numbers(axes) -> None:
 
 
 @contextmanager
-def _drawn(name: str) -> Iterator[Figure]:
-    figure = Figure(figsize=(7, 4), layout="constrained")
+def _drawn(name: str, height: float = 4.0) -> Iterator[Figure]:
+    figure = Figure(figsize=(7, height), layout="constrained")
     yield figure
     FOLDER.mkdir(exist_ok=True)
     figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})

@@ -22,7 +22,7 @@ from framepilot.contract.desired import (
     Pipeline,
 )
 from framepilot.contract.events import DROPPED_TYPE
-from support.app_process import AppProcess
+from support.app_process import COMMAND, AppProcess
 from support.eventually import eventually
 from support.samples.build import build as samples
 
@@ -97,9 +97,16 @@ class Results:
 class ServedStreams:
     """One app; what it shall serve is changed by `want`."""
 
-    def __init__(self, folder: Path, batch: int = 16, sinks: Sequence[DesiredSink] = ()) -> None:
-        """`sinks` get the results, too, beside the file that is read here."""
-        self.app = AppProcess(folder / "app")
+    def __init__(
+        self,
+        folder: Path,
+        batch: int = 16,
+        sinks: Sequence[DesiredSink] = (),
+        command: Sequence[str | Path] = (COMMAND,),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`sinks` get the results, too, beside the file that is read here; `command` starts the app."""
+        self.app = AppProcess(folder / "app", command=command, environment=environment)
         self.out = folder / "events.jsonl"
         self._batch = batch
         self._sinks = (DesiredSink(name="events", type="file", path=self.out, drops=True), *sinks)

@@ -125,7 +125,7 @@ class _Running(RunningModules):
         ref = ModelRef(name="embedder", version="1", uri="file:///unused")
         entry = DesiredModule(name="m", budget_ms=1000, batch=Batch(size=BATCH, max_wait_ms=50), model=ref)
         super().__init__("bench/throughput", [entry])
-        self.candidate = Candidate.read(model)
+        self.candidate = Candidate.read(model, self.device.parameters)
         self._pictures = pictures
 
     def load(self) -> Compiled:

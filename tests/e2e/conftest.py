@@ -1,36 +1,32 @@
 """Tests on a real cluster: `make e2e` builds one, or they run in the cluster that FRAMEPILOT_E2E=1 finds running.
 
-Each test has a namespace of its own. In it, and in the operator's, the restricted pod security standard is enforced.
+Each test, or file of tests, has a namespace of its own. In it, and in the operator's, the restricted pod security
+standard is enforced.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.chart import rights
 from support.cluster import paths, settings
+from support.framepilot_command import Framepilot
+from support.images import servers
 from support.images.build import publish
 from support.images.registry import Registry
 from support.kubectl import Kubectl
+from support.namespaces import new_namespace, restricted
 from support.operator_release import NAME, NAMESPACE, OperatorRelease
 from support.samples.build import build as samples
-from support.site import KIND, OWNED, Site
+from support.site import KIND, OWNED, Site, site_in
 from support.web_store import WebStore
 
 if "FRAMEPILOT_E2E" not in os.environ:
     collect_ignore_glob = ["*"]
-
-RESTRICTED = {
-    "pod-security.kubernetes.io/enforce": "restricted",
-    "pod-security.kubernetes.io/enforce-version": "latest",
-}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -82,18 +78,18 @@ def alone(operator: OperatorRelease) -> Iterator[None]:
     operator.scale(1)
 
 
-def restricted(namespace: str) -> dict[str, Any]:
-    """A namespace that takes restricted pods only."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": RESTRICTED}}
-
-
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
     """kubectl in a new namespace; the namespace is removed afterwards."""
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
-    kubectl.apply(restricted(name))
-    yield kubectl.within(name)
-    kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace(kubectl) as made:
+        yield made
+
+
+@pytest.fixture
+def framepilot(kubectl: Kubectl, namespace: Kubectl, tmp_path: Path) -> Framepilot:
+    """The command in the test's namespace; the cluster is the current context, and no session runs."""
+    environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig), "XDG_STATE_HOME": str(tmp_path / "state")}
+    return Framepilot(environment, str(namespace.namespace))
 
 
 @pytest.fixture
@@ -104,16 +100,16 @@ def account(namespace: Kubectl) -> str:
 
 
 @pytest.fixture
-def site(operator: OperatorRelease, namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(operator: OperatorRelease, namespace: Kubectl) -> Iterator[Site]:
     """A namespace with the sample models and videos, and a folder for results that this process can read."""
-    results = Path("/tmp") / f"framepilot-{namespace.namespace}"
-    results.mkdir(mode=0o777)
-    results.chmod(0o777)
-    made = Site(namespace, results)
-    made.prepare()
-    yield made
-    made.clear()
-    shutil.rmtree(results)
+    with site_in(namespace) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def servers_image() -> str:
+    """The image of cameras and brokers, in the cluster's registry."""
+    return servers.publish(Registry(paths.REGISTRY), os.environ, servers.SERVERS)
 
 
 @pytest.fixture

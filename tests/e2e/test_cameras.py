@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import cameras
 from support.broker import Subscriber
-from support.cluster import paths
-from support.images import servers
-from support.images.registry import Registry
 from support.kubectl import until
-from support.server_pods import FILES, ServerPod
+from support.server_pods import FILES, ServerPod, camera_pod
 from support.site import KIND, Site
 
-SCRIPT = Path(*cameras.__path__) / "rtsp.py"
 BROKER = "listener 1883 0.0.0.0\nallow_anonymous true\n"
 PASSWORD = "of the door"
 LOGIN = {"door.username": "viewer", "door.password": PASSWORD}
 
 
-@pytest.fixture(scope="session")
-def image() -> str:
-    """The image of the servers, in the cluster's registry."""
-    return servers.publish(Registry(paths.REGISTRY), os.environ)
-
-
 @pytest.fixture
-def camera(site: Site, image: str) -> ServerPod:
-    """A camera that asks for a password, running; `rtsp://camera:8554/main`."""
-    options = ("--address", "0.0.0.0", "--port", "8554", "--password-file", f"{FILES}/password")
-    files = {"rtsp.py": SCRIPT.read_text(encoding="utf-8"), "password": PASSWORD}
-    pod = ServerPod("camera", image, ["python3", f"{FILES}/rtsp.py", *options], 8554, files)
+def camera(site: Site, servers_image: str) -> ServerPod:
+    """A camera that asks for a password, running."""
+    pod = camera_pod(servers_image, PASSWORD)
     pod.start(site.kubectl)
     return pod
 
 
 @pytest.fixture
-def broker(site: Site, image: str) -> ServerPod:
+def broker(site: Site, servers_image: str) -> ServerPod:
     """A broker without a memory, running; `mqtt://broker:1883`."""
-    pod = ServerPod("broker", image, ["mosquitto", "-c", f"{FILES}/conf"], 1883, {"conf": BROKER})
+    pod = ServerPod("broker", servers_image, ["mosquitto", "-c", f"{FILES}/conf"], 1883, {"conf": BROKER})
     pod.start(site.kubectl)
     return pod
 

@@ -94,6 +94,25 @@ def account(rendered: Rendered) -> tuple[str, set[str]]:
     return rendered.pod["spec"]["serviceAccountName"], {each["subjects"][0]["name"] for each in bindings}
 
 
+def mounted(option: str) -> Callable[[Rendered], Any]:
+    """What the operator reads as the file of an option: the object's name, the key in it, the file's name."""
+
+    def look(rendered: Rendered) -> list[tuple[str, str, str]]:
+        found = []
+        for given in arguments(rendered, option):
+            folder, _, file = given.rpartition("/")
+            (name,) = (each["name"] for each in rendered.container["volumeMounts"] if each["mountPath"] == folder)
+            (volume,) = (each for each in rendered.pod["spec"]["volumes"] if each["name"] == name)
+            source = volume.get("secret") or volume["configMap"]
+            found += [
+                (source.get("secretName") or source["name"], each["key"], each["path"]) for each in source["items"]
+            ]
+            assert found[-1][2] == file
+        return found
+
+    return look
+
+
 def monitors(field: str) -> Callable[[Rendered], Any]:
     return lambda rendered: [each["spec"]["podMetricsEndpoints"][0].get(field) for each in rendered.all("PodMonitor")]
 
@@ -118,6 +137,13 @@ def nested(path: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def merged(values: Values, more: Values) -> Values:
+    """Both; where both say something, what the second says."""
+    both = values.keys() & more.keys()
+    deeper = {name: merged(values[name], more[name]) for name in both if isinstance(values[name], dict)}
+    return {**values, **more, **deeper}
+
+
 OPERATOR = "framepilot-operator:0.1.0"
 APP = "framepilot-inference-app:0.1.0"
 TOLERATION = {"key": "camera", "operator": "Exists", "effect": "NoSchedule"}
@@ -134,6 +160,7 @@ OPERATORS = {
         }
     },
 }
+ASKED = "https://prometheus.example"
 TO_CAMERAS = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 554, "protocol": "TCP"}]}
 CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("operator.image.repository", "a.example/op", lambda r: r.container["image"], OPERATOR, "a.example/op:0.1.0"),
@@ -146,6 +173,7 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
      ["Never"]),
     ("imagePullSecrets", [{"name": "pull"}], spec("imagePullSecrets"), None, [{"name": "pull"}]),
     ("imagePullSecrets", [{"name": "pull"}], lambda r: arguments(r, "--image-pull-secret"), [], ["pull"]),
+    ("prices", {"cpu": "0.05", "t4": "1"}, lambda r: arguments(r, "--price"), [], ["cpu=0.05", "t4=1"]),
     ("watchNamespaces", ["a", "b"], lambda r: arguments(r, "--namespace"), [], ["a", "b"]),
     ("replicas", 2, lambda r: r.one("Deployment")["spec"]["replicas"], 1, 2),
     ("replicas", 2, lambda r: len(spec("topologySpreadConstraints")(r) or []), 0, 1),
@@ -165,6 +193,14 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("nodeSelector", {"a": "b"}, spec("nodeSelector"), None, {"a": "b"}),
     ("tolerations", [TOLERATION], spec("tolerations"), None, [TOLERATION]),
     ("affinity", {"podAffinity": {}}, spec("affinity"), None, {"podAffinity": {}}),
+    ("prometheus.url", ASKED, lambda r: arguments(r, "--prometheus"), [], [ASKED]),
+    ("prometheus.token.secret", "its-token", mounted("--prometheus-token-file"), [],
+     [("its-token", "token", "token")]),
+    ("prometheus.token.key", "bearer", mounted("--prometheus-token-file"), [("its-token", "token", "token")],
+     [("its-token", "bearer", "token")]),
+    ("prometheus.ca.configMap", "its-ca", mounted("--prometheus-ca-file"), [], [("its-ca", "ca.crt", "ca.crt")]),
+    ("prometheus.ca.key", "root.pem", mounted("--prometheus-ca-file"), [("its-ca", "ca.crt", "ca.crt")],
+     [("its-ca", "root.pem", "ca.crt")]),
     ("podMonitor.enabled", True, kinds("PodMonitor"), [0], [2]),
     ("podMonitor.labels", {"a": "b"}, lambda r: [each["metadata"]["labels"].get("a") for each in r.all("PodMonitor")],
      [None, None], ["b", "b"]),
@@ -193,11 +229,28 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
     ("networkPolicy.from", [PROMETHEUS], peers, [[], [OPERATORS]], [[PROMETHEUS], [OPERATORS, PROMETHEUS]]),
     ("networkPolicy.apiServerPorts", [16443], lambda r: policy(r, "operator")["egress"][1]["ports"],
      [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}], [{"port": 16443, "protocol": "TCP"}]),
+    ("networkPolicy.operatorEgress", [TO_CAMERAS], lambda r: policy(r, "operator")["egress"][3:], [], [TO_CAMERAS]),
     ("networkPolicy.instancesEgress", [TO_CAMERAS], lambda r: policy(r, "instances").get("egress", [])[1:], [],
      [TO_CAMERAS]),
     ("networkPolicy.instancesEgress", [TO_CAMERAS], lambda r: policy(r, "instances")["policyTypes"], ["Ingress"],
      ["Ingress", "Egress"]),
 ]  # fmt: skip
+
+
+NEEDED: dict[str, Values] = {
+    "prometheus.token.secret": {"prometheus": {"url": ASKED}},
+    "prometheus.token.key": {"prometheus": {"url": ASKED, "token": {"secret": "its-token"}}},
+    "prometheus.ca.configMap": {"prometheus": {"url": ASKED}},
+    "prometheus.ca.key": {"prometheus": {"url": ASKED, "ca": {"configMap": "its-ca"}}},
+}
+"""What has to be set for a value to mean anything."""
+
+
+def needed(path: str) -> Values:
+    switched = path.partition(".")[0]
+    if switched in {"podMonitor", "prometheusRule", "dashboards", "networkPolicy"} and path != f"{switched}.enabled":
+        return {switched: ENABLED}
+    return NEEDED.get(path, {})
 
 
 @pytest.mark.parametrize(
@@ -208,13 +261,8 @@ CHANGES: list[tuple[str, Any, Callable[[Rendered], Any], Any, Any]] = [
 def test_a_value_changes_what_it_says(
     path: str, value: Any, look: Callable[[Rendered], Any], before: Any, after: Any
 ) -> None:
-    given = nested(path, value)
-    without: dict[str, Any] = {}
-    switched = path.partition(".")[0]
-    # The other values of what can be switched on mean nothing while it is off.
-    if switched in {"podMonitor", "prometheusRule", "dashboards", "networkPolicy"} and path != f"{switched}.enabled":
-        without = {switched: ENABLED}
-        given[switched] |= ENABLED
+    without = needed(path)
+    given = merged(without, nested(path, value))
     assert look(render(without)) == before
     assert look(render(given)) == after
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,36 +15,10 @@ import pytest
 from framepilot_operator.commands.module_patch import module_patch
 from framepilot_operator.commands.service_view import view
 from framepilot_operator.edit import Edit
+from support.framepilot_command import FRAMEPILOT, Framepilot
 from support.kubectl import Kubectl
 from support.resources import profile_document, runtime_document, service_document
 from support.site import KIND, Site
-
-FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
-
-Framepilot = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def environment(kubectl: Kubectl, tmp_path: Path) -> dict[str, str]:
-    """The cluster is the current context, and no session runs."""
-    return {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig), "XDG_STATE_HOME": str(tmp_path / "state")}
-
-
-@pytest.fixture
-def framepilot(environment: dict[str, str], namespace: Kubectl) -> Framepilot:
-    """Runs it in the test's namespace."""
-
-    def run(command: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [FRAMEPILOT, command, *arguments, f"--namespace={namespace.namespace}"],
-            text=True,
-            capture_output=True,
-            timeout=180,
-            env=environment | changes,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -169,7 +141,7 @@ class TestDeclarations:
         assert f"ask for a role with the verb 'patch' on {KIND}" in done.stderr
 
     def test_files_are_checked_by_the_server_without_effect(
-        self, namespace: Kubectl, framepilot: Framepilot, environment: dict[str, str], tmp_path: Path
+        self, namespace: Kubectl, framepilot: Framepilot, tmp_path: Path
     ) -> None:
         documents = [service_document(), runtime_document(), profile_document()]
         for document in documents[:2]:
@@ -187,7 +159,7 @@ class TestDeclarations:
         assert namespace.find(KIND, "lobby") is None
         nowhere = subprocess.run(
             [FRAMEPILOT, "validate", "--server", str(file), "--namespace=not-there"],
-            text=True, capture_output=True, env=environment, timeout=60, check=False,
+            text=True, capture_output=True, env=framepilot.environment, timeout=60, check=False,
         )  # fmt: skip
         assert nowhere.returncode == 1
         assert 'namespaces "not-there" not found' in nowhere.stderr
@@ -203,11 +175,11 @@ class TestDeclarations:
         assert "the API server https://127.0.0.1:1 does not answer" in done.stderr
 
     @pytest.mark.usefixtures("interrupts")
-    def test_every_change_is_shown_as_it_happens(self, namespace: Kubectl, environment: dict[str, str]) -> None:
+    def test_every_change_is_shown_as_it_happens(self, namespace: Kubectl, framepilot: Framepilot) -> None:
         lobby(namespace)
         watching = subprocess.Popen(
             [FRAMEPILOT, "status", f"--namespace={namespace.namespace}", "--watch", "--output=json"],
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=framepilot.environment,
         )  # fmt: skip
         try:
             seen = (json.loads(line)["spec"]["objective"]["latency"] for line in watching.stdout)

@@ -9,7 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from framepilot.contract.desired import DesiredState, Pipeline
@@ -24,19 +24,26 @@ COMMAND = Path(sys.executable).with_name("framepilot-app")
 class AppProcess:
     """One instance. Its desired state has the uid `uid`; generations count up with each write."""
 
-    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (COMMAND,),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.desired_file = folder / "desired.json"
         self.cache = folder / "cache"
         self.log = folder / "log"
         self.generation = 0
+        self._command = command
         self._options = options
         self._environment = os.environ | (environment or {})
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         (self.cache / "listen").unlink(missing_ok=True)
-        command = [COMMAND, "--desired", self.desired_file, "--cache", self.cache, "--listen", "127.0.0.1:0"]
+        command = [*self._command, "--desired", self.desired_file, "--cache", self.cache, "--listen", "127.0.0.1:0"]
         command += ["--parent-pid", str(os.getpid()), *self._options]
         with self.log.open("ab") as log:
             process = subprocess.Popen([*map(str, command)], stdout=log, stderr=log, env=self._environment)

@@ -12,6 +12,9 @@ from typing import Any
 from support.operator_release import CHART
 
 FILES = sorted((CHART / "dashboards").glob("*.json"))
+PICTURES = Path(__file__).parents[2] / "docs" / "images"
+OFFERED = re.compile(r"label_values\((.+), (\w+)\)")
+"""What a variable offers: of which series it takes which label."""
 VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 
 
@@ -29,6 +32,11 @@ class Asked:
         return set(re.findall(r"\{\{(\w+)\}\}", self.legend))
 
 
+def picture_of(path: Path) -> Path:
+    """Where the docs have the picture of a dashboard."""
+    return PICTURES / f"{path.stem.replace('framepilot', 'dashboard')}.png"
+
+
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -36,6 +44,17 @@ def read(path: Path) -> dict[str, Any]:
 def panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Those that show something, without the headings of rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def rows(dashboard: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The headings, each with the panels below it."""
+    found: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            found.append((panel, []))
+        else:
+            found[-1][1].append(panel)
+    return found
 
 
 def asked() -> list[Asked]:
@@ -54,7 +73,7 @@ def variables() -> list[tuple[str, str, str]]:
         (path.stem, found[1], found[2])
         for path in FILES
         for variable in read(path)["templating"]["list"]
-        if (found := re.fullmatch(r"label_values\((.+), (\w+)\)", variable.get("definition", "")))
+        if (found := OFFERED.fullmatch(variable.get("definition", "")))
     ]
 
 

@@ -107,6 +107,14 @@ INVALID_SERVICES = (
         "spec.streams[0].delivery: Input should be 'newest' or 'lossless', got 'latest'",
     ),
     InvalidService(
+        "an engine that there is not",
+        "spec/modules/0/model/engine",
+        "tensorrt",
+        'spec.modules[0].model.engine: Unsupported value: "tensorrt": supported values: "auto", "torch", '
+        '"onnxruntime", "openvino"',
+        "spec.modules[0].model.engine: Input should be 'auto', 'torch', 'onnxruntime' or 'openvino', got 'tensorrt'",
+    ),
+    InvalidService(
         "a priority above the highest",
         "spec/streams/0/priority",
         101,
@@ -137,6 +145,12 @@ INVALID_SERVICES = (
         "spec/streams/0/timeout",
         "2s",
         "timeout is for rtsp, http and device sources; remove it",
+    ),
+    InvalidService(
+        "a part of a picture that is none of it",
+        "spec/streams/0/motion",
+        {"change": "0%"},
+        "a part of a picture; write a percent above 0% and below 100%, such as 1% or 0.5%",
     ),
     InvalidService(
         "a camera in a loop",
@@ -231,6 +245,12 @@ INVALID_SERVICES = (
         "200",
         "a duration above 0; write a number and one of the units ms, s, m, such as 200ms or 1.5s",
     ),
+    InvalidService(
+        "a promise that nobody can make",
+        "spec/objective/attainment",
+        "100%",
+        "a share that can be promised; write a percent from 50% to 99.99%, such as 99%",
+    ),
     InvalidService("a file sink without a path", "spec/sinks/0/path", MISSING, "a sink of type file needs path"),
     InvalidService("a path for stdout", "spec/sinks/0/type", "stdout", "path is for a sink of type file; remove it"),
     InvalidService(
@@ -306,6 +326,12 @@ INVALID_SERVICES = (
         "spec/placement",
         {"isolated": True, "runtimeRef": {"name": "shared"}},
         "isolated refuses what runtimeRef asks for; remove one of them",
+    ),
+    InvalidService(
+        "a reserve of nearly all",
+        "spec/placement",
+        {"reserve": "96%"},
+        "a share of a device that can be reserved; write a percent above 0% and at most 95%, such as 25%",
     ),
     InvalidService(
         "a runtime of another namespace",

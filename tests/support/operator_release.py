@@ -123,6 +123,11 @@ class OperatorRelease:
         """How often the leader looked at everything so far."""
         return round(sum(sample.value for sample in _samples(self.metrics(), "framepilot_operator_passes_total")))
 
+    def device_sources(self) -> dict[str, bool]:
+        """By source of what the leader knows of devices: whether it says something."""
+        samples = _samples(self.metrics(), "framepilot_operator_device_source_up")
+        return {sample.labels["source"]: sample.value == 1 for sample in samples}
+
     def _ready(self, name: str) -> int:
         return self.system.get("deployment", name)["status"].get("readyReplicas", 0)
 

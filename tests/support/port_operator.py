@@ -99,7 +99,7 @@ class PortOperator:
 
     async def wanted(self) -> WriteDesired:
         """The one thing that the loop would write now."""
-        (change,) = (change for _, change in decide(await self.look()).changes)
+        (change,) = (change for _, change in decide(await self.look(), time.time()).changes)
         assert isinstance(change, WriteDesired)
         return change
 

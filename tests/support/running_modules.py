@@ -19,10 +19,22 @@ from framepilot_app.modules.work import Workers
 
 
 class RunningModules:
-    """Those of one service; a context in which they run. They serve when a lane was switched to."""
+    """Those of one service; a context in which they run. They serve when a lane was switched to.
 
-    def __init__(self, service: str, entries: Sequence[DesiredModule], workers: int = 2) -> None:
+    `beside` is another service, entered before, on whose device and workers they run.
+    """
+
+    def __init__(
+        self, service: str, entries: Sequence[DesiredModule], workers: int = 2, beside: RunningModules | None = None
+    ) -> None:
         self.service = service
+        self._beside = beside
+        self.modules = {entry.name: Module(service, entry, lambda _: None) for entry in entries}
+        self.graph = build(entries, self.modules)
+        if beside is not None:
+            self.workers, self.device, self.gate = beside.workers, beside.device, beside.gate
+            self.pipeline = beside.pipeline
+            return
         self.workers = Workers(workers)
         self.device = DeviceThread(
             torch.device("cpu"),
@@ -31,18 +43,22 @@ class RunningModules:
         )
         self.gate = Gate(self.device.longest_batch_s)
         self.pipeline = Pipeline(self.workers, self.device.wake)
-        self.modules = {entry.name: Module(service, entry, lambda _: None) for entry in entries}
-        self.graph = build(entries, self.modules)
 
     def __enter__(self) -> Self:
-        self.workers.start()
-        self.device.start()
-        self.device.set_modules(tuple(self.modules.values()))
+        if self._beside is None:
+            self.workers.start()
+            self.device.start()
+        self.device.set_modules(self.all_modules())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.device.stop()
-        self.workers.stop()
+        if self._beside is None:
+            self.device.stop()
+            self.workers.stop()
+
+    def all_modules(self) -> tuple[Module, ...]:
+        """Its own and those of the services beside it."""
+        return (*(self._beside.all_modules() if self._beside else ()), *self.modules.values())
 
     def inlet(self, line: Line, delivery: Delivery, objective_s: float, window: int) -> Inlet:
         """Where frames of a stream come in; at most `window` of them are under way."""

@@ -1,14 +1,17 @@
-"""Cameras and brokers as pods: a server behind a name in its namespace, as it is at a user's site."""
+"""Cameras, brokers and a Prometheus as pods: a server behind a name in its namespace, as it is at a user's site."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from support import cameras
 from support.kubectl import Kubectl, until
 
 FILES = "/server"
+CAMERA = Path(*cameras.__path__) / "rtsp.py"
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,24 @@ class ServerPod:
             ],
             "volumes": [{"name": "files", "configMap": {"name": self.name}}],
         }
+
+
+def camera_pod(image: str, password: str | None = None) -> ServerPod:
+    """A camera, `rtsp://camera:8554/main`; it is for everybody, or for the user `viewer` with this password."""
+    options = ["--address", "0.0.0.0", "--port", "8554"]
+    files = {"rtsp.py": CAMERA.read_text(encoding="utf-8")}
+    if password is not None:
+        options += ["--password-file", f"{FILES}/password"]
+        files["password"] = password
+    return ServerPod("camera", image, ["python3", f"{FILES}/rtsp.py", *options], 8554, files)
+
+
+def prometheus_pod(image: str, configuration: str, rules: str) -> ServerPod:
+    """A Prometheus, `http://prometheus:9090`; it forgets all when it is stopped."""
+    command = [
+        "prometheus",
+        f"--config.file={FILES}/prometheus.yaml",
+        "--storage.tsdb.path=/tmp/data",
+        "--web.listen-address=0.0.0.0:9090",
+    ]
+    return ServerPod("prometheus", image, command, 9090, {"prometheus.yaml": configuration, "rules.yaml": rules})

@@ -1,6 +1,7 @@
 """The part of an API server that keeps InferenceServices: in memory, with versions, patches, watches, and refusals.
 
-It also lists pods, and passes requests for their `/status` on to whoever answers for them here.
+It also has InferenceRuntimes to read, lists pods, and passes requests for their `/status` on to whoever answers for
+them here.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class ServiceApi:
     """
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     before_patch: Callable[[dict[str, Any]], None] = lambda _: None
     after_patch: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda _: []
@@ -57,8 +59,8 @@ class ServiceApi:
 
     async def read(self, request: web.Request) -> web.Response:
         self._note("get", request)
-        service = self.services.get(f"{request.match_info['namespace']}/{request.match_info['name']}")
-        return failure(404, "not found", {"name": "x"}) if service is None else web.json_response(service)
+        found = self._stored(request).get(f"{request.match_info['namespace']}/{request.match_info['name']}")
+        return failure(404, "not found", {"name": "x"}) if found is None else web.json_response(found)
 
     async def read_all(self, request: web.Request) -> web.StreamResponse:
         if "watch" in request.query:
@@ -66,10 +68,10 @@ class ServiceApi:
             return await self._watch(request)
         self._note("list", request)
         items = [
-            service
-            for service in self.services.values()
-            if request.match_info.get("namespace") in {None, service["metadata"]["namespace"]}
-            and request.query.get("fieldSelector") in {None, f"metadata.name={service['metadata']['name']}"}
+            each
+            for each in self._stored(request).values()
+            if request.match_info.get("namespace") in {None, each["metadata"]["namespace"]}
+            and request.query.get("fieldSelector") in {None, f"metadata.name={each['metadata']['name']}"}
         ]
         return web.json_response({"items": items, "metadata": {"resourceVersion": str(self.version)}})
 
@@ -121,6 +123,9 @@ class ServiceApi:
         assert (answer is not None, port) == (True, "8080")
         return web.Response(text=answer() if answer else "", content_type="application/json")
 
+    def _stored(self, request: web.Request) -> dict[str, dict[str, Any]]:
+        return self.runtimes if "/inferenceruntimes" in request.path else self.services
+
     def _note(self, verb: str, request: web.Request) -> None:
         self.requests.append((verb, request.match_info.get("namespace", "")))
         if verb in self.refusals:
@@ -152,6 +157,8 @@ def service_api() -> Iterator[ServiceApi]:
         one = f"{PATH}/namespaces/{{namespace}}/inferenceservices"
         app.add_routes([web.get(f"{PATH}/inferenceservices", api.read_all), web.get(one, api.read_all)])
         app.add_routes([web.get(f"{one}/{{name}}", api.read), web.patch(f"{one}/{{name}}", api.patch)])
+        runtimes = one.replace("inferenceservices", "inferenceruntimes")
+        app.add_routes([web.get(f"{PATH}/inferenceruntimes", api.read_all), web.get(f"{runtimes}/{{name}}", api.read)])
         pods = "/api/v1/namespaces/{namespace}/pods"
         app.add_routes([web.get("/api/v1/pods", api.read_pods), web.get(pods, api.read_pods)])
         app.add_routes([web.get(f"{pods}/{{pod}}/proxy/status", api.ask_pod)])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -208,6 +211,21 @@ class Site:
         seen = self.ledger(name, stream).arrived
         until(f"results of {name}", lambda: self.ledger(name, stream).arrived >= seen + frames)
         return self.ledger(name, stream)
+
+
+@contextmanager
+def site_in(namespace: Kubectl) -> Iterator[Site]:
+    """A site in this namespace, prepared; what it made on this machine is removed afterwards."""
+    results = Path("/tmp") / f"framepilot-{namespace.namespace}"
+    results.mkdir(mode=0o777)
+    results.chmod(0o777)
+    made = Site(namespace, results)
+    try:
+        made.prepare()
+        yield made
+    finally:
+        made.clear()
+        shutil.rmtree(results)
 
 
 def _in_cgroup(identity: str) -> list[int]:

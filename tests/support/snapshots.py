@@ -74,9 +74,9 @@ def _changed(service: DeclaredService, **spec: object) -> DeclaredService:
     return replace(service, resource=service.resource.model_copy(update={"spec": changed}))
 
 
-def within(runtime: str, service: DeclaredService) -> DeclaredService:
+def within(runtime: str, service: DeclaredService, reserve: str | None = None) -> DeclaredService:
     """The service, placed in this runtime."""
-    return _changed(service, placement=Placement(runtime_ref=RuntimeRef(name=runtime)))
+    return _changed(service, placement=Placement(runtime_ref=RuntimeRef(name=runtime), reserve=reserve))
 
 
 def wanting(service: DeclaredService, resource: str = "example.com/gpu", *, isolated: bool = False) -> DeclaredService:

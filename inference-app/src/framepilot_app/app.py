@@ -18,14 +18,16 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from framepilot.contract.events import StreamKey
-from framepilot.contract.observed import Device, DeviceUse, ObservedState
+from framepilot.contract.observed import Device, DeviceUse, ObservedState, ParameterBytes
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
 from framepilot_app.credentials import Credentials
+from framepilot_app.models.parameters import ParameterStore, UnsharedStore
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.gate import Gate
+from framepilot_app.modules.merger import Merger, NoSharing
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
@@ -68,7 +70,7 @@ class Options:
     folder of folders with user names and passwords; None: there are none. A thread without a sign of life for
     `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `nvml_device` is the GPU
     to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`. `page` says who may see the
-    web page.
+    web page, `share` whether models hold equal parameters once and run what they have in common once.
     """
 
     desired: Path
@@ -82,6 +84,7 @@ class Options:
     credentials: Path | None = None
     nvml_device: str = AUTO
     page: Access = Access.LOCAL
+    share: bool = True
 
 
 class App:
@@ -99,12 +102,13 @@ class App:
             torch.device(options.device),
             on_done=lambda done: workers.submit(functools.partial(self._batch_done, done)),
             on_late=lambda late: workers.submit(functools.partial(self._items_late, late)),
+            parameters=ParameterStore() if options.share else UnsharedStore(),
         )
         self._machinery = Machinery(
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
-            gate=Gate(device.longest_batch_s),
+            gate=Gate(device.longest_batch_s, workers.submit),
             hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
@@ -113,11 +117,12 @@ class App:
             newest=NewestFrames(),
             credentials=Credentials(options.credentials),
         )
-        self._controller = Controller(self._machinery)
+        self._controller = Controller(self._machinery, Merger(device) if options.share else NoSharing())
         gpu = watched_gpu(options.nvml_device, device.device)
         self._gpu_watcher = GpuWatcher(functools.partial(Nvml, gpu)) if gpu else None
         self._busy = BusyWindow()
         self._history = History()
+        self._sampler = Sampler()
         self._pictures = Pictures(self._machinery.newest)
         self._watchdog = Watchdog(
             {"device thread": lambda: device.heartbeat, "event loop": lambda: self._heartbeat}, options.stuck_after_s
@@ -136,9 +141,7 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._deaths.watch()
-        asides = [asyncio.create_task(self._beat())]
-        if self._options.page is not Access.OFF:
-            asides.append(asyncio.create_task(self._remember()))
+        asides = [asyncio.create_task(self._beat()), asyncio.create_task(self._each_second())]
         self._machinery.workers.start()
         self._machinery.device.start()
         self._watchdog.start()
@@ -179,17 +182,25 @@ class App:
         """What the process is doing now."""
         controller = self._controller
         services = [*controller.services.values()]
+        device = self._machinery.device
+        plan = device.plan
         return ObservedState(
             instance_uid=controller.desired.instance_uid if controller.desired else None,
             generation=controller.desired.generation if controller.desired else 0,
             error=self._error(),
             started_at=self._started_at,
-            device=describe(self._machinery.device.device).model_copy(update={"use": self._device_use()}),
-            pipelines=tuple(observed_pipeline(service) for service in services),
+            device=describe(device.device).model_copy(update={"use": self._device_use()}),
+            pipelines=tuple(observed_pipeline(service, device.used_s.get(service.name, 0.0)) for service in services),
             streams=tuple(stream for service in services for stream in observed_streams(service)),
-            modules=tuple(module for service in services for module in observed_modules(service)),
+            modules=tuple(
+                module for service in services for module in observed_modules(service, controller.sharing.alone)
+            ),
             sinks=tuple(sink for service in services for sink in service.sinks.observed()),
             frames=add([totals([*services, *controller.draining]), *controller.past]),
+            stages=plan.observed() if plan is not None else (),
+            parameters=ParameterBytes(
+                unique=device.parameters.unique_bytes, referenced=device.parameters.referenced_bytes
+            ),
         )
 
     def _device_use(self) -> DeviceUse:
@@ -217,14 +228,25 @@ class App:
             self._busy.add(BusyReading(now, self._machinery.device.busy_s))
             await asyncio.sleep(BEAT_S)
 
-    async def _remember(self) -> None:
-        """What the page shows of the past; and what nobody looks at any more is let go."""
-        sampler = Sampler()
+    async def _each_second(self) -> None:
         while True:
             now = time.monotonic()
-            self._history.add(now, self._machinery.device.busy_s, sampler.sample(self._controller.services.values()))
-            self._pictures.forget(now)
+            self._machinery.metrics.fold()
+            self._account(now)
+            if self._options.page is not Access.OFF:
+                self._remember(now)
             await asyncio.sleep(EVERY_S)
+
+    def _account(self, now: float) -> None:
+        """How each service kept to its objective of late."""
+        for service in self._controller.services.values():
+            service.attainment.add(now, service.declared.objective_ms, totals([service]))
+
+    def _remember(self, now: float) -> None:
+        """What the page shows of the past; and what nobody looks at any more is let go."""
+        samples = self._sampler.sample(self._controller.services.values())
+        self._history.add(now, self._machinery.device.busy_s, samples)
+        self._pictures.forget(now)
 
     async def _follow(self) -> None:
         async for content in follow(self._options.desired):

@@ -65,6 +65,13 @@ def run(
             help="Who sees the page with the pictures of the streams: this machine, all who reach the port, or nobody.",
         ),
     ] = Access.LOCAL,
+    share: Annotated[
+        bool,
+        typer.Option(
+            envvar="FRAMEPILOT_SHARE",
+            help="Hold equal parameters of models once, and run once what models have in common.",
+        ),
+    ] = True,
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
     """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
@@ -94,6 +101,7 @@ def run(
             credentials=credentials,
             nvml_device=nvml_device,
             page=page,
+            share=share,
         )
     )
 

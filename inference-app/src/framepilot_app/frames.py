@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,15 @@ Image = NDArray[np.uint8]
 class DropReason(StrEnum):
     """Why a frame was dropped. The values are labels of the metric and keys of the report."""
 
+    STILL = "still"  # nothing has changed since the last one that was run (motion)
     SUPERSEDED = "superseded"  # a newer frame of its stream came before it could start (delivery: newest)
     OVERLOAD = "overload"  # it waited for the work ahead of it until it was too late to start (delivery: newest)
     LATE = "late"  # it had started and could not have made its deadline any more (delivery: newest)
     ERROR = "error"  # a model raised on it, or its output did not fit the task
+
+
+SKIPPED: Final = (DropReason.STILL, DropReason.SUPERSEDED)
+"""Left out but not missed: another frame says the same, or more of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,11 @@ class Delivered:
     frame: Frame
     results: tuple[ModuleResult, ...]
     latency_ms: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it was within the objective that was in force when it was captured."""
+        return self.frame.captured_at + self.latency_ms / 1000 <= self.frame.deadline
 
 
 @dataclass(frozen=True, slots=True)

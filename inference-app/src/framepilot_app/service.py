@@ -28,7 +28,7 @@ from framepilot_app.modules.graph import Graph, build
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.line import Line
-from framepilot_app.modules.memory import trim
+from framepilot_app.modules.memory import trim_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
@@ -37,6 +37,7 @@ from framepilot_app.sinks.newest import NewestFrames
 from framepilot_app.streams.hub import Hub, Subscription
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.uri import is_live
+from framepilot_app.telemetry.attainment import AttainmentWindow
 from framepilot_app.telemetry.metrics import Metrics
 
 BATCHES_IN_FLIGHT = 3
@@ -44,9 +45,6 @@ BATCHES_IN_FLIGHT = 3
 
 MIN_WINDOW = 4
 """Frames that may always be in flight."""
-
-TRIM_AFTER_S = 0.5
-"""From a version's last item to the return of its memory: its last results are decoded and gone by then."""
 
 log = logging.getLogger(__name__)
 
@@ -91,17 +89,27 @@ class PastFrames:
 
     ingested: int = 0
     delivered: int = 0
+    within: int = 0
+    still: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     def add(self, counts: FrameCounts) -> None:
         """A removed stream's line is empty."""
         self.ingested += counts.ingested
         self.delivered += counts.delivered
+        self.within += counts.within
+        self.still += counts.still
         self.dropped.update(counts.dropped)
 
     def counts(self) -> FrameCounts:
         """The account; nothing of it is in flight."""
-        return FrameCounts(ingested=self.ingested, delivered=self.delivered, dropped=dict(self.dropped))
+        return FrameCounts(
+            ingested=self.ingested,
+            delivered=self.delivered,
+            within=self.within,
+            still=self.still,
+            dropped=dict(self.dropped),
+        )
 
 
 class Service:
@@ -113,6 +121,7 @@ class Service:
         self.streams: dict[str, Stream] = {}
         self.modules: dict[str, ServedModule] = {}
         self.past = PastFrames()
+        self.attainment = AttainmentWindow()
         self.leaving: list[Stream] = []
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
@@ -193,6 +202,8 @@ class Service:
             if stream.inlet.line.empty:
                 self.past.add(stream.inlet.line.counts())
                 self.leaving.remove(stream)
+        if not self._retiring:
+            return
         bound = {graph for stream in (*self.streams.values(), *self.leaving) for graph in stream.inlet.line.graphs()}
         for graph, modules in [*self._retiring]:
             if graph not in bound:
@@ -233,9 +244,7 @@ class Service:
             "version released",
             extra={"service": self.name, "module_name": lane.module, "version": lane.version.spec.version},
         )
-        trimming = threading.Timer(TRIM_AFTER_S, trim)
-        trimming.daemon = True
-        trimming.start()
+        trim_soon()
 
     def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
         wanted = {stream.name: stream for stream in declared}
@@ -249,6 +258,7 @@ class Service:
             stream = self.streams[name]
             stream.declared = entry
             stream.inlet.priority = entry.priority
+            stream.inlet.motion = entry.motion
             stream.inlet.objective_s = self.declared.objective_ms / 1000
 
     def _leave(self, stream: Stream) -> None:
@@ -318,5 +328,5 @@ class Service:
 
 
 def _source(declared: DesiredStream) -> DesiredStream:
-    """What a stream has to be opened anew for, if it changes: all but the priority."""
-    return declared.model_copy(update={"priority": 0})
+    """What a stream has to be opened anew for, if it changes: all but its priority and motion."""
+    return declared.model_copy(update={"priority": 0, "motion": None})

@@ -13,6 +13,7 @@ import typer
 
 from framepilot_operator.commands.explain import explain
 from framepilot_operator.commands.plan import plan
+from framepilot_operator.commands.runtime import app as runtime
 from framepilot_operator.commands.set import set_module
 from framepilot_operator.commands.status import status
 from framepilot_operator.commands.top import top
@@ -44,6 +45,7 @@ def build(plugins: tuple[EntryPoint, ...]) -> typer.Typer:
     app.command("status")(status)
     app.command("top")(top)
     app.command("explain")(explain)
+    app.add_typer(runtime, name="runtime")
     app.command("plan")(plan)
     app.command("validate")(validate)
     for plugin in sorted(plugins, key=lambda plugin: plugin.name):

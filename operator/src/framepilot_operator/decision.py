@@ -6,10 +6,12 @@ its instance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from framepilot.contract.desired import DesiredSink, DesiredState, Pipeline
+from framepilot.contract.observed import ObservedState
+from framepilot.resources.profile import ModelProfile
 from framepilot_operator.cluster.port import (
     Change,
     DeclaredService,
@@ -25,13 +27,16 @@ from framepilot_operator.devices import shortage
 from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.placement import Group, Placement, placed
 from framepilot_operator.planning.desired import desired_pipeline, desired_state, pipeline_of, same_content
-from framepilot_operator.planning.measured import profiles_in_force, unrecorded
+from framepilot_operator.planning.load import Key, priced
+from framepilot_operator.planning.measured import profiles_in_force, recorded, unrecorded
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
-from framepilot_operator.planning.rates import item_rates
+from framepilot_operator.planning.rates import ItemRate, item_rates
 from framepilot_operator.runtime_status import RuntimeFacts
 from framepilot_operator.status import Facts
+from framepilot_operator.tuning.memory import Look, TunerMemory
+from framepilot_operator.tuning.policy import tune
 
 Sinks = Callable[[str], tuple[DesiredSink, ...]]
 """The sinks that the pipeline of a service (`<namespace>/<name>`) gets besides the declared ones."""
@@ -40,21 +45,43 @@ Sinks = Callable[[str], tuple[DesiredSink, ...]]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a pass decided: what to change (for which services; none: for nobody in particular), what is known of every
-    service and runtime, and of which services nothing could be decided and why."""
+    service and runtime, and of which services nothing could be decided and why. `tuning`: by instance, what the next
+    pass is to be told."""
 
     changes: tuple[tuple[tuple[str, ...], Change], ...]
     facts: tuple[Facts, ...]
     runtimes: tuple[RuntimeFacts, ...]
     failures: Mapping[str, str]
+    tuning: Mapping[Owner, TunerMemory]
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What was decided for one instance: its services' plans, its document (None: as it is), and what failed."""
+    """What was decided for one instance: its services' plans, its document (None: as it is), what failed, and what is
+    remembered of it."""
 
     plans: Mapping[str, ServicePlan]
     document: DesiredState | None
     failures: Mapping[str, str]
+    memory: TunerMemory | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuner:
+    """What is remembered of one instance, and the time, Unix seconds."""
+
+    memory: TunerMemory | None
+    now: float
+
+    def plans(
+        self, group: Group, instance: Instance | None, snapshot: Snapshot
+    ) -> tuple[Mapping[str, ServicePlan], TunerMemory | None]:
+        """What an instance's services shall run, and what is remembered now."""
+        told = _told(group, None if instance is None else instance.desired)
+        if instance is None or instance.observed is None:
+            return plan([service.resource for service in group.services], {}, told), self.memory
+        decision, memory = tune(_look(group, instance, instance.observed, told, snapshot), self.memory, self.now)
+        return decision.plans, memory
 
 
 def no_sinks(_: str) -> tuple[DesiredSink, ...]:
@@ -62,9 +89,24 @@ def no_sinks(_: str) -> tuple[DesiredSink, ...]:
     return ()
 
 
-def decide(snapshot: Snapshot, failed: Mapping[str, str] | None = None, extra_sinks: Sinks = no_sinks) -> Wanted:
-    """What to change, and what is known of every service and runtime; `failed`: by service, what could not be done."""
-    failed = failed or {}
+def decide(
+    snapshot: Snapshot,
+    now: float,
+    failed: Mapping[str, str] | None = None,
+    extra_sinks: Sinks = no_sinks,
+    tuning: Mapping[Owner, TunerMemory] | None = None,
+) -> Wanted:
+    """What to change, and what is known of every service and runtime.
+
+    Args:
+        snapshot: everything that is known.
+        now: Unix seconds.
+        failed: by service, what could not be done.
+        extra_sinks: what pipelines get besides the declared sinks.
+        tuning: what the pass before told.
+    """
+    failed, tuning = failed or {}, tuning or {}
+    remembered: dict[Owner, TunerMemory] = {}
     placement = placed(snapshot)
     instances = {instance.owner: instance for instance in snapshot.instances}
     changes: list[tuple[tuple[str, ...], Change]] = [(_affected(each), each) for each in placement.runtimes]
@@ -73,7 +115,10 @@ def decide(snapshot: Snapshot, failed: Mapping[str, str] | None = None, extra_si
     pending: set[Owner] = set()
     for group in placement.groups:
         instance = instances.get(group.owner)
-        decided = _decided(group, instance, snapshot, placement.kept, extra_sinks)
+        tuner = _Tuner(tuning.get(group.owner), now)
+        decided = _decided(group, instance, snapshot, placement.kept, extra_sinks, tuner)
+        if decided.memory is not None:
+            remembered[group.owner] = decided.memory
         members = tuple(service.key for service in group.services)
         failures.update(decided.failures)
         if decided.document is not None:
@@ -93,9 +138,10 @@ def decide(snapshot: Snapshot, failed: Mapping[str, str] | None = None, extra_si
             for service in group.services
         )
     facts.extend(_unplaced(snapshot, placement, failed))
-    changes.extend(((), change) for change in _measurements(snapshot))
+    changes.extend(((), change) for change in _measurements(snapshot, remembered.values()))
     changes.extend(((), RemoveInstance(owner)) for owner in placement.abandoned)
-    return Wanted(tuple(changes), tuple(facts), tuple(_runtimes(snapshot, placement, instances, pending)), failures)
+    runtimes = tuple(_runtimes(snapshot, placement, instances, pending))
+    return Wanted(tuple(changes), tuple(facts), runtimes, failures, remembered)
 
 
 def _affected(change: WriteRuntime | RemoveRuntime) -> tuple[str, ...]:
@@ -105,15 +151,21 @@ def _affected(change: WriteRuntime | RemoveRuntime) -> tuple[str, ...]:
 
 
 def _decided(
-    group: Group, instance: Instance | None, snapshot: Snapshot, kept: frozenset[str], extra_sinks: Sinks
+    group: Group,
+    instance: Instance | None,
+    snapshot: Snapshot,
+    kept: frozenset[str],
+    extra_sinks: Sinks,
+    tuner: _Tuner,
 ) -> _Decided:
     """What an instance shall run. A service for which that cannot be said runs on as it does."""
     previous = None if instance is None else instance.desired
     observed = None if instance is None else instance.observed
     plans: Mapping[str, ServicePlan] = {}
     failures: dict[str, str] = {}
+    memory = tuner.memory
     try:
-        plans = _plans(group, instance, snapshot)
+        plans, memory = tuner.plans(group, instance, snapshot)
     except Exception as error:  # noqa: BLE001 whatever is wrong with one instance, the others are served
         failures = dict.fromkeys((service.key for service in group.services), _undecided(error))
     pipelines: list[Pipeline] = []
@@ -134,26 +186,44 @@ def _decided(
                 failures[service.key] = _undecided(error)
         if pipeline is not None:
             pipelines.append(pipeline)
-    pipelines.extend(each for each in (previous.pipelines if previous else ()) if each.service in kept)
+    strangers = [each for each in (previous.pipelines if previous else ()) if each.service in kept]
+    pipelines.extend(strangers)
+    # What is not planned uses the device as well, nobody knows how much.
+    plans = priced(plans, None if instance is None or strangers else instance.price_per_hour)
     document = desired_state(group.uid, pipelines)
     as_it_is = instance is not None and instance.current and same_content(previous, document)
-    return _Decided(plans, None if as_it_is or not pipelines else document, failures)
+    return _Decided(plans, None if as_it_is or not pipelines else document, failures, memory)
 
 
-def _plans(group: Group, instance: Instance | None, snapshot: Snapshot) -> dict[str, ServicePlan]:
-    previous = None if instance is None else instance.desired
-    observed = None if instance is None else instance.observed
-    profiles: dict[tuple[str, str], ModuleProfile] = {}
-    running: dict[str, Pipeline] = {}
-    rates: dict[tuple[str, str], float] = {}
+def _told(group: Group, desired: DesiredState | None) -> dict[str, Pipeline]:
+    told = {service.key: pipeline_of(desired, service.key, service.uid) for service in group.services}
+    return {key: pipeline for key, pipeline in told.items() if pipeline is not None}
+
+
+def _look(
+    group: Group, instance: Instance, observed: ObservedState, told: Mapping[str, Pipeline], snapshot: Snapshot
+) -> Look:
+    profiles: dict[Key, ModuleProfile] = {}
+    rates: dict[Key, ItemRate] = {}
+    records: dict[Key, ModelProfile] = {}
     for service in group.services:
-        counted = {} if observed is None else observed.modules_of(service.key, service.uid)
-        rates |= item_rates(service.resource, counted)
+        modules = observed.modules_of(service.key, service.uid)
+        rates |= item_rates(service.resource, modules)
+        for module in modules.values():
+            if (kept := recorded(module, observed, snapshot.profiles)) is not None:
+                records[service.key, module.name] = kept
         profiles |= profiles_in_force(service.resource, service.uid, observed, snapshot.profiles)
-        before = pipeline_of(previous, service.key, service.uid)
-        if before is not None:
-            running[service.key] = before
-    return plan([service.resource for service in group.services], profiles, running, rates)
+    view = snapshot.device_views.get(instance.owner)
+    return Look(
+        services=tuple((service.resource, service.uid) for service in group.services),
+        told=told,
+        observed=observed,
+        at=0.0 if instance.observed_at is None else instance.observed_at,
+        profiles=profiles,
+        rates=rates,
+        recorded=records,
+        others=None if view is None or view.others is None else view.others.value,
+    )
 
 
 def _undecided(error: Exception) -> str:
@@ -197,12 +267,14 @@ def _runtimes(
         )
 
 
-def _measurements(snapshot: Snapshot) -> Iterator[WriteProfile]:
-    written: set[str] = set()
+def _measurements(snapshot: Snapshot, remembered: Iterable[TunerMemory]) -> Iterator[WriteProfile]:
+    """What was measured and is not recorded, and what is recorded and holds no more; each resource once."""
+    found: dict[str, ModelProfile] = {}
     for instance in snapshot.instances:
-        if instance.observed is None:
-            continue
-        for profile in unrecorded(instance.owner.namespace, instance.observed, snapshot.profiles):
-            if profile.key not in written:
-                written.add(profile.key)
-                yield WriteProfile(profile)
+        if instance.observed is not None:
+            for profile in unrecorded(instance.owner.namespace, instance.observed, snapshot.profiles):
+                found.setdefault(profile.key, profile)
+    for record in (record for memory in remembered for record in memory.records.values()):
+        if record.anew is not None:
+            found.setdefault(record.anew.key, record.anew)
+    return map(WriteProfile, found.values())

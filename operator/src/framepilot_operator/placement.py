@@ -5,6 +5,8 @@ and does not refuse to share, of an implicit one. A device goes to one pod only,
 the same node the second would wait for ever; therefore those of a namespace that ask for the same, in templates that
 are the same, run in one pod. An implicit runtime is declared by the operator and goes with the last of its services.
 
+A service that reserves more of a device than the others leave has no place on it (`reserves`).
+
 A service that cannot be placed, or whose newest declaration cannot be used, stays where it runs.
 """
 
@@ -28,6 +30,7 @@ from framepilot_operator.cluster.port import (
     WriteRuntime,
 )
 from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.reserves import too_much
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,21 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Unplaced:
+    """Why a service has no place: a word for a condition, and what happened and what to do about it."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where everything runs.
 
     Attributes:
         groups: what each instance runs.
         waiting: services whose implicit runtime is not there yet.
-        unplaced: why a service has no place, and what to do about it.
+        unplaced: services that have no place.
         kept: services that stay where they run, as nothing better is known of them.
         abandoned: owners of instances that run nothing any more.
         runtimes: what to change of the implicit runtimes.
@@ -54,7 +65,7 @@ class Placement:
 
     groups: tuple[Group, ...] = ()
     waiting: frozenset[str] = frozenset()
-    unplaced: Mapping[str, str] = field(default_factory=dict)
+    unplaced: Mapping[str, Unplaced] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     abandoned: tuple[Owner, ...] = ()
     runtimes: tuple[WriteRuntime | RemoveRuntime, ...] = ()
@@ -66,7 +77,7 @@ def placed(snapshot: Snapshot) -> Placement:
     groups: dict[Owner, list[DeclaredService]] = {}
     shared: dict[str, list[DeclaredService]] = {}
     waiting: set[str] = set()
-    unplaced: dict[str, str] = {}
+    unplaced: dict[str, Unplaced] = {}
     for service in sorted(snapshot.services, key=lambda each: each.key):
         runtime = runtime_of(service.resource, service.devices)
         if runtime is None:
@@ -80,7 +91,15 @@ def placed(snapshot: Snapshot) -> Placement:
             waiting.add(service.key)
         else:
             unplaced[service.key] = _no_runtime(runtime)
-    kept = _unusable(snapshot) | waiting | unplaced.keys()
+    unusable = _unusable(snapshot)
+    told = {instance.owner: instance.desired for instance in snapshot.instances}
+    declared = unusable | {service.key for service in snapshot.services}
+    for owner, services in [*groups.items()]:
+        refused = too_much(services, told.get(owner), declared)
+        unplaced |= {key: Unplaced("ReserveTooLarge", message) for key, message in refused.items()}
+        groups[owner] = [service for service in services if service.key not in refused]
+    groups = {owner: services for owner, services in groups.items() if services}
+    kept = unusable | waiting | unplaced.keys()
     staying = {instance.owner for instance in snapshot.instances if _runs_any(instance, kept)}
     return Placement(
         groups=tuple(
@@ -127,10 +146,11 @@ def runtime_of(service: InferenceService, devices: Mapping[str, int]) -> str | N
     return None
 
 
-def _no_runtime(key: str) -> str:
+def _no_runtime(key: str) -> Unplaced:
     namespace, _, name = key.partition("/")
-    return (
-        f"there is no InferenceRuntime '{name}' in namespace '{namespace}'; declare it, or remove placement.runtimeRef"
+    return Unplaced(
+        "RuntimeNotFound",
+        f"there is no InferenceRuntime '{name}' in namespace '{namespace}'; declare it, or remove placement.runtimeRef",
     )
 
 

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from framepilot_operator import report as reporting
+from framepilot_operator.cluster.device_watch import DeviceWatch
 from framepilot_operator.cluster.local import DRAIN_S, LocalCluster, app_executable
-from framepilot_operator.cluster.port import Snapshot
+from framepilot_operator.cluster.port import Cluster, Snapshot
 from framepilot_operator.decision import no_sinks
 from framepilot_operator.ending import ended, failures
 from framepilot_operator.event_files import EventFiles
@@ -20,6 +21,8 @@ from framepilot_operator.frame_count import count_frames
 from framepilot_operator.loop import run as reconcile
 from framepilot_operator.screen import Show
 from framepilot_operator.table import totals
+from framepilot_operator.telemetry.prometheus_server import PrometheusServer
+from framepilot_operator.telemetry.prometheus_watch import watch_prometheus
 from framepilot_operator.witness import Witness, Witnessed
 
 _log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class Session:
     """What to run: absolute paths; `for_s` None: until it ends by itself; `report` None: none is written.
 
     `credentials` has a folder for each Secret that a service names; None: there is none. `page`: each instance has its
-    web page.
+    web page. `prices`: what a device costs an hour, by its class. `prometheus` None: no such server is asked.
     """
 
     files: tuple[Path, ...]
@@ -39,6 +42,8 @@ class Session:
     report: Path | None = None
     credentials: Path | None = None
     page: bool = True
+    prices: Mapping[str, float] = field(default_factory=dict)
+    prometheus: PrometheusServer | None = None
 
 
 async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
@@ -52,7 +57,9 @@ async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
     _stop_on_signals(stop)
     if session.for_s is not None:
         asyncio.get_running_loop().call_later(session.for_s, stop.set)
-    cluster = LocalCluster(session.files, session.state, credentials=session.credentials, page=session.page)
+    cluster = LocalCluster(
+        session.files, session.state, credentials=session.credentials, page=session.page, prices=session.prices
+    )
     events = EventFiles(session.state / "events") if session.report else None
     witness = Witness(events, now)
 
@@ -63,7 +70,8 @@ async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
             stop.set()
 
     try:
-        await _until(stop, cluster, events, witness, seen, now)
+        devices = DeviceWatch(cluster, watch_prometheus(session.prometheus), now)
+        await _until(stop, Witnessed(devices, seen), events, witness, now)
         seen(await cluster.observe())
     finally:
         _log.info("ending; what is under way is delivered first (Ctrl-C again: at once)")
@@ -82,14 +90,13 @@ async def run(session: Session, show: Show, now: Callable[[], float]) -> int:
 
 async def _until(
     stop: asyncio.Event,
-    cluster: LocalCluster,
+    cluster: Cluster,
     events: EventFiles | None,
     witness: Witness,
-    seen: Callable[[Snapshot], None],
     now: Callable[[], float],
 ) -> None:
     """Reconcile and read events until `stop` is set; what fails meanwhile is raised."""
-    reconciling = asyncio.create_task(reconcile(Witnessed(cluster, seen), now, events.sinks if events else no_sinks))
+    reconciling = asyncio.create_task(reconcile(cluster, now, events.sinks if events else no_sinks))
     reading = asyncio.create_task(witness.read_events())
     stopped = asyncio.create_task(stop.wait())
     tasks = (reconciling, reading, stopped)

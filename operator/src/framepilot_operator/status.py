@@ -1,29 +1,34 @@
 """What is reported of a service: conditions and modules, from what was declared, planned and observed. Pure.
 
 `Ready`: every module serves some version. `ModelsReady`: every module serves the declared one. `StreamsReady`: every
-stream gives frames, or has come to its end. `Feasible`: the plan holds the objective. `Reconciling` and `Stalled` are
-those of kstatus: something is on its way, or will not come by itself. Nothing here changes with every batch, so that an
-idle operator writes nothing.
+stream gives frames, or has come to its end. `Feasible`: the plan holds the objective. `ObjectiveMet`: the frames do.
+`Reconciling` and `Stalled` are those of kstatus: something is on its way, or will not come by itself. Nothing here
+changes with every batch, so that an idle operator writes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from framepilot.contract.observed import ObservedModule, ObservedRollout, ObservedStream, StreamState
+from framepilot.contract.observed import (
+    ObservedModule,
+    ObservedPipeline,
+    ObservedRollout,
+    ObservedStream,
+    StreamState,
+)
 from framepilot.resources.conditions import Finding, conditions
 from framepilot.resources.meta import Condition, ConditionStatus
 from framepilot.resources.plan import PlanStatus
 from framepilot.resources.service import InferenceServiceStatus, Module, ModuleStatus
-from framepilot.rollouts.state import RolloutState
+from framepilot.rollouts.state import SETTLED, RolloutState
+from framepilot_operator.attainment import coarse, objective_met
 from framepilot_operator.cluster.port import DeclaredService, Instance
 from framepilot_operator.instance_health import not_ready, refused, under_way
+from framepilot_operator.placement import Unplaced
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.plan_status import plan_status, rounded_up
-
-_SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Facts:
     beside: tuple[str, ...] = ()
     pending: bool = False
     shortage: str | None = None
-    unplaced: str | None = None
+    unplaced: Unplaced | None = None
     problem: str | None = None
     failure: str | None = None
 
@@ -58,20 +63,35 @@ class Facts:
 
     def sink_error(self) -> str | None:
         """What its instance says of its sinks."""
-        state = None if self.instance is None else self.instance.observed
-        pipeline = None if state is None else state.pipeline(self.service.key, self.service.uid)
+        pipeline = self._pipeline()
         return None if pipeline is None else pipeline.error
+
+    def attainment(self) -> float | None:
+        """The share of its latest frames that were within the declared objective, as its instance says."""
+        pipeline = self._pipeline()
+        if pipeline is None or pipeline.objective_ms != self.service.resource.spec.objective.latency_ms:
+            return None
+        return pipeline.attainment
+
+    def _pipeline(self) -> ObservedPipeline | None:
+        state = None if self.instance is None else self.instance.observed
+        return None if state is None else state.pipeline(self.service.key, self.service.uid)
 
 
 def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
     """The status to report; `now` is Unix seconds. Times of conditions move only when their status changes."""
     generation = facts.service.generation
     reported = facts.service.resource.status
+    objective = facts.service.resource.spec.objective
+    # What was found of another declaration, of another objective perhaps, is no measure for this one.
+    found = reported.attainment if reported.observed_generation == generation else None
+    attainment = coarse(facts.attainment(), objective, found)
     findings = (
         _ready(facts),
         _reconciling(facts),
         _stalled(facts),
         _feasible(facts),
+        objective_met(attainment, objective, _could_be_held(facts.plan)),
         _models_ready(facts),
         _streams_ready(facts),
     )
@@ -83,6 +103,7 @@ def service_status(facts: Facts, now: float) -> InferenceServiceStatus:
         modules=tuple(_module(module, observed.get(module.name)) for module in facts.service.resource.spec.modules),
         instances=() if facts.instance is None else (facts.instance.owner.name,),
         plan=_plan(facts, now_true),
+        attainment=attainment,
     )
 
 
@@ -128,7 +149,7 @@ def _under_way(facts: Facts) -> tuple[str, str] | None:
     rolling = [
         f"{name}: {_way(module.rollout)}"
         for name, module in facts.observed().items()
-        if module.rollout is not None and module.rollout.state not in _SETTLED
+        if module.rollout is not None and module.rollout.state not in SETTLED
     ]
     return ("RollingOut", f"{'; '.join(rolling)}.") if rolling else None
 
@@ -143,7 +164,8 @@ def _stuck(facts: Facts) -> tuple[str, str] | None:
     if facts.problem is not None:
         return "InvalidDeclaration", f"The newest declaration is not used, the one before is in force: {facts.problem}"
     if facts.unplaced is not None:
-        return "RuntimeNotFound", f"It has no place: {facts.unplaced}"
+        before = "" if facts.instance is None else "; what it was declared before goes on where it runs"
+        return facts.unplaced.reason, f"It has no place: {facts.unplaced.message}{before}"
     not_taken = refused(facts.instance)
     if not_taken is not None:
         return not_taken
@@ -164,12 +186,16 @@ def _feasible(facts: Facts) -> Finding:
     objective = f"{plan.objective_ms:g} ms"
     if plan.feasible:
         return Finding("Feasible", ConditionStatus.TRUE, "Planned", f"The plan holds the objective of {objective}.")
-    needed = (
-        "" if plan.needed_ms is None else f"; an objective of about {rounded_up(plan.needed_ms):g} ms could be held"
-    )
     beside = f" beside {', '.join(facts.beside)} on one device" if facts.beside else ""
-    message = f"No plan holds the objective of {objective}{beside}{needed}."
+    message = f"No plan holds the objective of {objective}{beside}{_could_be_held(plan)}."
     return Finding("Feasible", ConditionStatus.FALSE, "ObjectiveTooShort", message)
+
+
+def _could_be_held(plan: ServicePlan | None) -> str:
+    """The nearest objective, for the end of a sentence, where none that is planned holds the declared one."""
+    if plan is None or plan.feasible is not False or plan.needed_ms is None:
+        return ""
+    return f"; an objective of about {rounded_up(plan.needed_ms):g} ms could be held"
 
 
 def _models_ready(facts: Facts) -> Finding:
@@ -186,7 +212,7 @@ def _models_ready(facts: Facts) -> Finding:
     ]
     if missing:
         delayed = any(
-            module.rollout is not None and module.rollout.state not in _SETTLED and module.rollout.reason
+            module.rollout is not None and module.rollout.state not in SETTLED and module.rollout.reason
             for module in observed.values()
         )
         reason = "ModelUnavailable" if delayed else "RollingOut"
@@ -232,12 +258,14 @@ def _serves(module: Module, observed: ObservedModule | None) -> bool:
     serving = None if observed is None else observed.serving
     if serving is None or observed is None or observed.model != module.model.name:
         return False
+    if not observed.runs_on(module.model.engine):
+        return False
     return serving.version == module.model.version and module.model.sha256 in {None, serving.sha256}
 
 
 def _progress(module: Module, observed: ObservedModule | None) -> str:
     rollout = None if observed is None else observed.rollout
-    if rollout is None or rollout.state in _SETTLED:
+    if rollout is None or rollout.state in SETTLED:
         return f"{module.name}: version {module.model.version} is not rolled out yet"
     return f"{module.name}: {_way(rollout)}"
 
@@ -260,7 +288,7 @@ def _module(module: Module, observed: ObservedModule | None) -> ModuleStatus:
     return ModuleStatus(
         name=module.name,
         serving=None if observed.serving is None else observed.serving.version,
-        candidate=None if rollout is None or rollout.state in _SETTLED else rollout.candidate,
+        candidate=None if rollout is None or rollout.state in SETTLED else rollout.candidate,
         batch=observed.batch.size,
         refused=None if refusal is None else refusal.candidate,
     )

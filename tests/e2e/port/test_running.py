@@ -10,9 +10,9 @@ import pytest
 
 from framepilot.resources.meta import ConditionStatus
 from framepilot.resources.parse import parse_resource
-from framepilot.resources.profile import ModelProfile
+from framepilot.resources.profile import MEASURED_LABEL, ModelProfile
 from framepilot_operator.cluster import kube_api
-from framepilot_operator.cluster.port import Snapshot, WriteProfile
+from framepilot_operator.cluster.port import ClusterError, Snapshot, WriteProfile
 from support.images.build import INFERENCE_APP
 from support.kubectl import Kubectl
 from support.port_operator import OBJECT, Operators, instance_of, patch_size, stored
@@ -87,7 +87,8 @@ async def test_a_measured_profile_is_kept_and_a_persons_stands_before_it(
     monkeypatch.setattr(kube_api, "PAGE", 2)
     document = profile_document()
     document["metadata"]["namespace"] = namespace.namespace
-    measured = parse_resource(document, "test")
+    labelled = {**document["metadata"], "labels": {MEASURED_LABEL: "true"}}
+    measured = parse_resource({**document, "metadata": labelled}, "test")
     assert isinstance(measured, ModelProfile)
     operator = operators()
     await operator.look()
@@ -98,3 +99,18 @@ async def test_a_measured_profile_is_kept_and_a_persons_stands_before_it(
     # More than two pages, and the last of them in the alphabet come first.
     names = [profile.metadata.name for profile in (await operators().look()).profiles]
     assert names == [*(f"z-by-hand-{number}" for number in range(4)), measured.metadata.name]
+
+
+async def test_a_persons_profile_is_not_written_over(namespace: Kubectl, operators: Operators) -> None:
+    document = profile_document()
+    document["metadata"]["namespace"] = namespace.namespace
+    namespace.apply(document)
+    theirs = parse_resource(document, "test")
+    assert isinstance(theirs, ModelProfile)
+    operator = operators()
+    await operator.look()
+    other = theirs.model_copy(update={"spec": theirs.spec.model_copy(update={"engine": "torch"})})
+    with pytest.raises(ClusterError, match="is somebody else's"):
+        await operator.cluster.apply(WriteProfile(other))
+    (kept,) = (await operators().look()).profiles
+    assert kept.spec == theirs.spec

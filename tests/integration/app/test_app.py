@@ -13,6 +13,7 @@ from framepilot.contract.desired import (
     DesiredModule,
     DesiredSink,
     DesiredStream,
+    Engine,
     ModelRef,
     Pipeline,
 )
@@ -132,6 +133,29 @@ def test_every_frame_of_a_source_reaches_the_sink_once_and_in_order(app, store, 
     assert app.get("/readyz") == (200, "ok")
 
 
+def test_equal_parameters_of_two_services_are_counted_once_and_for_each(app, store, out):
+    app.want(pipeline("one", [module(store)], out), pipeline("two", [module(store)], out.with_name("two.jsonl")))
+    serves(app, "one", "1")
+    serves(app, "two", "1")
+    found = app.status().parameters
+    assert found.referenced == 2 * found.unique > 0
+    app.want()
+
+
+def test_without_sharing_each_service_has_its_own_parameters_and_runs_its_own_program(store, tmp_path):
+    app = AppProcess(tmp_path / "app", environment={"FRAMEPILOT_SHARE": "no"})
+    try:
+        outs = [tmp_path / f"{service}.jsonl" for service in ("one", "two")]
+        app.want(*(pipeline(out.stem, [module(store)], out) for out in outs))
+        eventually(lambda: all(len(delivered(out)) > 5 for out in outs), "frames of both")
+        found = app.status()
+        assert found.parameters.unique == found.parameters.referenced > 0
+        assert found.stages == ()
+        assert [each.alone for each in found.modules] == ["sharing is switched off: --no-share"] * 2
+    finally:
+        app.stop()
+
+
 def test_batch_and_version_change_while_frames_flow_and_none_is_lost(app, store, out):
     app.want(pipeline("live", [module(store)], out))
     serves(app, "live", "1")
@@ -145,6 +169,9 @@ def test_batch_and_version_change_while_frames_flow_and_none_is_lost(app, store,
     observed = app.module("tests/live", "m")
     assert [point.batch for point in observed.profile] == [1, 2, 4, 8]
     assert observed.rollout.pause_ms is not None
+    # Those of the version that serves: what the one before did says nothing of it.
+    assert 0 < sum(each.size * each.count for each in observed.batches) < observed.items <= observed.arrived
+    assert all(each.size in {1, 2} and each.seconds > 0 for each in observed.batches)
     app.want()
     eventually(lambda: not app.status().streams, "the service to end")
     frames = app.status().frames
@@ -155,6 +182,30 @@ def test_batch_and_version_change_while_frames_flow_and_none_is_lost(app, store,
     assert seen == sorted(seen), "once the new version answers, the old one does no more"
     assert set(seen) == {"1", "2"}
     assert frames.dropped == {}
+
+
+def test_the_engine_changes_while_frames_flow_and_none_is_lost(app, store, out):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+
+    def on(engine: Engine) -> DesiredModule:
+        return module(store).model_copy(update={"model": ref(store, "1").model_copy(update={"engine": engine})})
+
+    app.want(pipeline("engines", [on(Engine.AUTO)], out))
+    serves(app, "engines", "1")
+    tried = app.module("tests/engines", "m").engines
+    assert {each.name for each in tried} == {"torch", "onnxruntime", "openvino"}
+    assert tried[0].name == app.module("tests/engines", "m").engine
+    assert all(each.reason for each in tried[1:])
+    for engine in (Engine.ONNX_RUNTIME, Engine.OPENVINO, Engine.TORCH):
+        app.want(pipeline("engines", [on(engine)], out))
+        eventually(lambda wanted=engine: app.module("tests/engines", "m").engine == wanted, f"{engine} to serve")
+        answered = len(delivered(out))
+        eventually(lambda before=answered: len(delivered(out)) > before + 20, "frames of the engine")
+        observed = app.module("tests/engines", "m")
+        assert observed.profile == observed.engines[0].points
+    sequences = [data["sequence"] for data in delivered(out)]
+    assert sequences == list(range(len(sequences)))
 
 
 @pytest.mark.parametrize(

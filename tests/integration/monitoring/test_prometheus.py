@@ -1,12 +1,11 @@
 """A real Prometheus scrapes a real app, and an operator's metrics: every panel, rule and variable finds data there.
 
-The app runs a stream through a tiny model, a new batch size and a new version came into force, and a sink refuses its
-events, so each series that panels are about exists.
+The app runs a stream through a tiny model and watches a GPU, a new batch size and a new version came into force, and a
+sink refuses its events, so each series that panels are about exists.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,13 @@ from support.app_process import AppProcess
 from support.broker import free_port
 from support.dashboards import Asked, asked, chosen, variables
 from support.eventually import eventually
+from support.nvml import library
+from support.nvml.library import NvmlState
 from support.prometheus import Prometheus, rules
 from support.tiny_model import write_tiny_model
 from support.webhook_receiver import Receiver, status
+
+pytestmark = pytest.mark.skipif(library.compiler_is_missing(), reason="there is no gcc with libc6-dev: make servers")
 
 SERVICE = "shop/door"
 INSTANCE = "shop/door-1"
@@ -50,7 +53,7 @@ class Site:
     def found(self, expression: str) -> list[dict[str, Any]]:
         """The series of an expression that have a number now; meanwhile the operator goes on."""
         work(self.operator)
-        return [each for each in self.prometheus.query(expression) if not math.isnan(float(each["value"][1]))]
+        return self.prometheus.api.numbers(expression)
 
 
 def work(operator: Metrics) -> None:
@@ -64,6 +67,7 @@ def work(operator: Metrics) -> None:
     operator.instances.labels("true").set(1)
     operator.instances.labels("false").set(0)
     operator.is_leader.set(1)
+    operator.device_source_up.labels("instances").set(1)
 
 
 def pipeline(store: Path, folder: Path, url: str, version: str, size: int) -> Pipeline:
@@ -93,7 +97,8 @@ def site(tmp_path_factory) -> Iterator[Site]:
     server, thread = start_http_server(operator_port, "127.0.0.1", operator.registry)
     receiver = Receiver()
     receiver.always = status(400)
-    app = AppProcess(folder / "app")
+    gpu = NvmlState(folder / "gpu")
+    app = AppProcess(folder / "app", "--nvml-device", "0", environment=gpu.environment(library.build(folder)))
     targets = {INSTANCE: (app.cache / "listen").read_text(), OPERATOR: f"127.0.0.1:{operator_port}"}
     prometheus = Prometheus(folder / "prometheus", targets, rules())
     try:
@@ -106,6 +111,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         eventually(lambda: found.found("framepilot_module_batch_cap_items == 2"), "the batch size to be scraped")
         app.want(pipeline(folder, folder, receiver.url, "2", 2))
         eventually(lambda: found.found('framepilot_module_version_info{version="2"}'), "the new version to be scraped")
+        gpu.set(xid=79, processes=f"{app.process.pid}:{2**30}")
         yield found
     finally:
         prometheus.stop()
@@ -133,7 +139,7 @@ def test_a_query_of_what_there_is_not_has_no_data_and_a_wrong_one_is_an_error(si
 
 @pytest.mark.parametrize(("dashboard", "selector", "label"), variables())
 def test_a_variable_offers_what_there_is(site: Site, dashboard: str, selector: str, label: str) -> None:
-    offered = site.prometheus.api(f"label/{label}/values", **{"match[]": chosen(selector, CHOSEN)})
+    offered = site.prometheus.api.get(f"label/{label}/values", **{"match[]": chosen(selector, CHOSEN)})
     expected = {"namespace": "shop", "service": SERVICE, "instance": INSTANCE, "module": "m"}
     assert offered == [expected[label]]
 
@@ -145,8 +151,7 @@ def test_a_recording_rule_has_data(site: Site, record: str) -> None:
 
 def test_every_rule_is_evaluated_without_an_error(site: Site) -> None:
     def states() -> list[tuple[str, str]]:
-        groups = site.prometheus.api("rules")["groups"]
-        return [(rule["health"], rule.get("lastError", "")) for group in groups for rule in group["rules"]]
+        return [(rule["health"], rule.get("lastError", "")) for rule in site.prometheus.api.rules()]
 
     eventually(lambda: all(health != "unknown" for health, _ in states()), "each rule to be evaluated")
     assert states() == [("ok", "")] * len(RULES)
@@ -160,15 +165,8 @@ def test_a_change_of_version_and_of_batch_size_shows(site: Site) -> None:
 
 
 def test_an_alert_fires_for_the_sink_that_loses_events_and_says_so(site: Site) -> None:
-    def fired() -> list[dict[str, Any]]:
-        alerts = site.prometheus.api("alerts")["alerts"]
-        return [
-            each
-            for each in alerts
-            if each["state"] == "firing" and each["labels"]["alertname"] == "FramepilotSinkEventsDropped"
-        ]
-
-    eventually(fired, "an alert", poll_s=0.2)
-    (alert,) = fired()
+    name = "FramepilotSinkEventsDropped"
+    eventually(lambda: site.prometheus.api.firing(name), "an alert", poll_s=0.2)
+    (alert,) = site.prometheus.api.firing(name)
     assert (alert["labels"]["sink"], alert["labels"]["reason"]) == ("hook", "http-400")
     assert alert["annotations"]["summary"] == "Events for the sink hook of shop/door are lost."

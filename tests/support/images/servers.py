@@ -1,12 +1,13 @@
-"""The image of what cameras and brokers are in tests: GStreamer's RTSP server and mosquitto, from Debian's packages.
+"""The images of the servers that instances and the operator meet in tests, from Debian's packages.
 
-It holds no file of ours: what a server is told comes with its pod.
+They hold no file of ours: what a server is told comes with its pod.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from support.images import base
 from support.images.base import Recipe
@@ -15,28 +16,34 @@ from support.images.buildah import Buildah
 from support.images.registry import Registry
 from support.images.tags import LENGTH
 
-RECIPE = replace(
-    Recipe(),
-    packages=(
+SERVERS: Final = "servers"
+PROMETHEUS: Final = "prometheus"
+
+PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    # What cameras and brokers are: GStreamer's RTSP server and mosquitto.
+    SERVERS: (
         *("python3-gi", "gir1.2-gst-rtsp-server-1.0"),
         *("gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-plugins-ugly"),
         "mosquitto",
     ),
-)
+    PROMETHEUS: ("prometheus",),
+}
+"""By image."""
 
 
-def publish(registry: Registry, environment: Mapping[str, str]) -> str:
-    """Have the image in the registry; its reference.
+def publish(registry: Registry, environment: Mapping[str, str], name: str) -> str:
+    """Have the image of this name in the registry; its reference.
 
     Raises:
         ImagesError: it cannot be made or pushed.
     """
-    image = Image("servers", RECIPE.key[:LENGTH])
+    recipe = replace(Recipe(), packages=PACKAGES[name])
+    image = Image(name, recipe.key[:LENGTH])
     if registry.digest(image.repository, image.tag) is None:
         buildah = Buildah(cache_folder(environment))
         with alone(buildah.folder):
             if buildah.digest(image.name) is None:
-                base.make(buildah, image.name, RECIPE)
+                base.make(buildah, image.name, recipe)
             push(buildah, image, registry)
             prune(buildah, [image], registry)
     return image.reference(registry)

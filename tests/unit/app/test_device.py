@@ -93,6 +93,34 @@ def test_a_policy_is_in_force_from_the_next_batch():
     assert compiled.batches == [2, 4]
 
 
+def test_batches_that_ran_are_counted_by_the_items_in_them_and_items_when_they_were_made():
+    one = module(FakeCompiled(), size=4)
+    with Device(one) as device:
+        device.push(one, 1, 2, 3, 4)
+        device.done.get(timeout=TIMEOUT_S)
+        device.push(one, 1)
+        device.done.get(timeout=TIMEOUT_S)
+        device.push(one, 1)
+        device.done.get(timeout=TIMEOUT_S)
+    counted = one.lane.batches
+    assert {size: count for size, (count, _) in counted.items()} == {4: 1, 1: 2}
+    assert all(seconds > 0 for _, seconds in counted.values())
+    assert one.arrived == 6
+
+
+def test_a_batch_that_failed_is_not_counted_as_one_that_ran():
+    def answer(batch):
+        raise RuntimeError("I like nothing")
+
+    one = module(FakeCompiled(answer), size=2)
+    with Device(one) as device:
+        device.push(one, 1, 2)
+        for _ in range(2):
+            device.done.get(timeout=TIMEOUT_S)
+    assert one.lane.batches == {}
+    assert one.arrived == 2
+
+
 def test_after_a_slow_moment_frames_run_again_although_the_estimate_said_they_could_not():
     """The estimate of 1 s would drop every frame of 0.1 s for ever, and nothing would run that could put it right."""
     compiled = FakeCompiled()
@@ -181,7 +209,8 @@ def test_a_batch_that_cannot_be_prepared_costs_only_itself():
         device.push(one, 1, 2)
         node = graph(one).nodes[0]
         lane = one.enter(1)
-        odd = Prepared(np.zeros((3, 5), np.uint8), prepare(frame().image, None, lane.version.spec.input).transform)
+        even = prepare(frame().image, None, lane.version.spec.input)
+        odd = Prepared(np.zeros((3, 5), np.uint8), even.transform, even.source)
         lane.push([Item(journey(frame(9), graph(one)), node, 0, odd, 1e12, 0.0, 0.0)])
         device.push(one, 3, 4)
         results: list[BatchDone] = []

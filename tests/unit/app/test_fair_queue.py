@@ -65,6 +65,16 @@ def test_take_gives_what_waiting_showed_in_that_order(streams, data):
     assert queue.waiting().arrivals == []
 
 
+@given(pushes, st.integers(1, 40))
+def test_first_shows_what_take_would_give_and_takes_nothing(streams, most):
+    queue = FairQueue()
+    queue.push([item(stream, sequence, priorities[stream]) for sequence, stream in enumerate(streams)])
+    first = queue.first(most)
+    assert len(first) == min(most, len(streams))
+    assert len(queue) == len(streams)
+    assert queue.take(len(first)) == first
+
+
 @given(pushes, st.data())
 def test_remove_takes_exactly_the_named_positions(streams, data):
     queue = FairQueue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.journey import Journey
@@ -17,6 +19,7 @@ class Entry:
         self.now = 0.0
         self.gate = Gate(lambda: 0.0, clock=lambda: self.now)
         self.started: list[Journey] = []
+        self.over: set[Journey] = set()
         self.refused: list[tuple[str, DropReason]] = []
 
     def let_in(self, of: Journey) -> None:
@@ -29,8 +32,13 @@ class Entry:
         self.gate.wait(journey(frame(stream=stream, **fields), GRAPH), self, lambda: room)
 
     def end(self, index: int = -1) -> None:
-        of = self.started[index]
+        """One of those in flight ends, in the order in which they started."""
+        of = self.in_flight()[index]
+        self.over.add(of)
         self.gate.ended(of, Delivered(of.frame, (), 1.0))
+
+    def in_flight(self) -> list[Journey]:
+        return [of for of in self.started if of not in self.over]
 
     def streams(self) -> list[str]:
         return [of.frame.id.stream for of in self.started]
@@ -68,6 +76,37 @@ def test_a_frame_that_waited_too_long_is_refused_at_the_next_look():
     entry.now = 2.0
     entry.end()
     assert entry.refused == [("b", DropReason.OVERLOAD)]
+
+
+def in_step(entry: Entry, steps: int, late: tuple[str, ...] = ("b", "c")) -> Counter[str]:
+    """What three cameras in step get, whose batches of four end just before the first of them has its next frame."""
+    before = len(entry.started)
+    for _ in range(steps):
+        for stream in ("a", *late):
+            entry.come(stream, room=8, deadline=entry.now + 10)
+            entry.now += 0.001
+        entry.now += 0.017
+        for stream in ("a", *late):
+            entry.come(stream, room=8, deadline=entry.now + 10)
+            entry.now += 0.001
+        entry.now += 0.016
+        for _ in range(min(4, len(entry.in_flight()))):
+            entry.end(0)
+    return Counter(entry.streams()[before:])
+
+
+def test_cameras_in_step_get_equal_shares_whichever_of_them_comes_first():
+    entry = Entry()
+    got = in_step(entry, 100)
+    assert sum(got.values()) >= 396
+    assert max(got.values()) - min(got.values()) <= 2
+
+
+def test_nobody_waits_for_a_camera_that_gives_frames_no_more():
+    entry = Entry()
+    in_step(entry, 20)
+    got = in_step(entry, 100, late=("b",))
+    assert sum(got.values()) >= 390
 
 
 def test_a_higher_priority_does_not_wait_for_the_room_that_lower_ones_take():

@@ -1,12 +1,13 @@
-"""The inlet: newest supersedes, lossless waits, and closing loses nothing."""
+"""The inlet: newest supersedes, lossless waits, a still scene is left alone, and closing loses nothing."""
 
 from __future__ import annotations
 
 import threading
 
 import numpy as np
+import pytest
 
-from framepilot.contract.desired import Delivery, DesiredStream
+from framepilot.contract.desired import Delivery, DesiredMotion, DesiredStream
 from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.inlet import Inlet
@@ -134,3 +135,118 @@ def test_no_frame_has_the_id_of_another_when_the_clock_on_the_wall_goes_back():
     ids = [outcome.frame.id for outcome in world.emitted]
     assert [each.sequence for each in ids] == [0, 0, 0]
     assert ids[0].epoch < ids[1].epoch < ids[2].epoch
+
+
+class Scene:
+    """What a camera sees: still, until `moves`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.sequence = 0
+        self.image = np.full((48, 64, 3), 90, np.uint8)
+
+    def frame(self, at: float = 10.0) -> None:
+        self.world.inlet.offer(self.image, 1, self.sequence, at, 0.0, 0.0)
+        self.sequence += 1
+
+    def moves(self, at: float = 10.0) -> None:
+        self.image = self.image.copy()
+        self.image[:12] = 90 if self.image[0, 0, 0] == 200 else 200
+        self.frame(at)
+
+    @property
+    def run(self) -> list[int]:
+        return [journey.frame.id.sequence for journey in self.world.started]
+
+
+@pytest.fixture(params=Delivery)
+def scene(request) -> Scene:
+    world = World(request.param)
+    world.window = 100
+    world.inlet.motion = DesiredMotion(change=0.01, at_least_every_ms=2000)
+    return Scene(world)
+
+
+def test_a_frame_is_run_when_something_has_changed_or_it_is_time(scene):
+    for at in (10.0, 10.5, 11.9, 12.0, 12.5):
+        scene.frame(at)
+    scene.moves(12.6)
+    scene.frame(14.5)
+    scene.frame(14.6)
+    assert scene.run == [0, 3, 5, 7]
+
+
+def test_a_still_frame_is_accounted_for_and_gives_its_picture_back_at_once(scene):
+    for _ in range(3):
+        scene.frame()
+    counts = scene.world.line.counts()
+    assert (counts.ingested, counts.still, counts.dropped, counts.in_flight) == (3, 2, {}, 3)
+    scene.world.finish(0)
+    counts = scene.world.line.counts()
+    assert (counts.delivered, counts.still, counts.dropped, counts.in_flight) == (1, 2, {"still": 2}, 0)
+    still = [outcome for outcome in scene.world.emitted if isinstance(outcome, Dropped)]
+    assert [each.reason for each in still] == [DropReason.STILL] * 2
+    assert all(each.frame.image.strides == (0, 0, 0) for each in still)
+
+
+@pytest.mark.parametrize("reason", [DropReason.LATE, DropReason.ERROR])
+def test_when_the_one_that_was_run_is_dropped_the_next_one_is_run_in_its_stead(scene, reason):
+    scene.frame()
+    scene.frame()
+    started = scene.world.started[0]
+    started.on_end(started, Dropped(started.frame, reason))
+    scene.frame()
+    scene.frame()
+    assert scene.run == [0, 2]
+
+
+def test_that_an_older_one_is_dropped_asks_for_no_other(scene):
+    scene.frame()
+    scene.moves()
+    older = scene.world.started[0]
+    older.on_end(older, Dropped(older.frame, DropReason.LATE))
+    scene.frame()
+    assert scene.run == [0, 1]
+
+
+def test_what_is_declared_of_motion_is_in_force_from_the_next_frame(scene):
+    scene.frame()
+    scene.frame()
+    scene.world.inlet.motion = None
+    scene.frame()
+    scene.world.inlet.motion = DesiredMotion(change=0.9, at_least_every_ms=2000)
+    scene.frame()
+    scene.moves()
+    assert scene.run == [0, 2, 3]
+    scene.world.inlet.motion = DesiredMotion(change=0.1, at_least_every_ms=2000)
+    scene.frame()
+    assert scene.run == [0, 2, 3, 5]
+
+
+def test_the_frame_that_takes_the_place_of_one_that_waits_is_the_one_to_compare_with():
+    scene = Scene(World(Delivery.NEWEST))
+    scene.world.window = 1
+    scene.world.inlet.motion = DesiredMotion(change=0.01, at_least_every_ms=2000)
+    scene.frame()
+    scene.moves()
+    scene.moves()
+    scene.frame()
+    scene.world.finish(0)
+    scene.world.finish(1)
+    assert scene.run == [0, 2]
+    assert scene.world.line.counts().dropped == {"superseded": 1, "still": 1}
+
+
+def test_a_still_frame_of_a_source_that_waits_waits_for_room_too():
+    scene = Scene(World(Delivery.LOSSLESS))
+    scene.world.window = 1
+    scene.world.inlet.motion = DesiredMotion(change=0.01, at_least_every_ms=2000)
+    scene.frame()
+    source = threading.Thread(target=lambda: [scene.frame() for _ in range(5)])
+    source.start()
+    eventually(lambda: scene.world.line.counts().still == 1)
+    assert scene.world.line.counts().ingested == 2
+    scene.world.finish(0)
+    source.join(10)
+    assert scene.run == [0]
+    assert scene.world.line.counts().dropped == {"still": 5}

@@ -71,6 +71,18 @@ def test_the_account_balances_at_every_moment_under_threads(seed, threads):
     assert (line.counts().delivered, line.counts().in_flight) == (40, 0)
 
 
+def test_of_the_delivered_frames_those_within_the_objective_are_counted():
+    line = Line(lambda _: None)
+    for sequence, latency_ms in enumerate((150.0, 200.0, 250.0)):
+        of = journey(frame(sequence, deadline=0.2), GRAPH)
+        line.admit(of)
+        line.settle(of, Delivered(of.frame, (), latency_ms))
+    late = journey(frame(3), GRAPH)
+    line.admit(late)
+    line.settle(late, Dropped(late.frame, DropReason.LATE))
+    assert (line.counts().delivered, line.counts().within) == (3, 2)
+
+
 def test_a_frame_that_cannot_be_handed_to_the_sinks_is_dropped_as_an_error_and_holds_up_none_behind_it():
     emitted = []
 

@@ -32,7 +32,7 @@ HEALTHY = {
     f"framepilot_frames_delivered_total{{{DOOR}}}": "0+600x60",
     f"framepilot_frames_within_objective_total{{{DOOR}}}": "0+597x60",
     **{f'framepilot_frames_dropped_total{{{DOOR},reason="{reason}"}}': "0x60"
-       for reason in ("superseded", "overload", "late", "error")},
+       for reason in ("still", "superseded", "overload", "late", "error")},
     f'framepilot_frame_latency_seconds_bucket{{{DOOR},le="0.1"}}': "0+594x60",
     f'framepilot_frame_latency_seconds_bucket{{{DOOR},le="0.2"}}': "0+600x60",
     f'framepilot_frame_latency_seconds_bucket{{{DOOR},le="+Inf"}}': "0+600x60",
@@ -81,11 +81,11 @@ WAITING = 'namespace="o",pod="operator-2",instance="o/operator-2"'
 CASES: dict[str, tuple[dict[str, str], dict[str, str], set[str]]] = {
     "FramepilotObjectiveMissed": (
         frames(overload=25, late=10),
-        frames(overload=5, late=5),
+        frames(overload=1, late=1, still=300),
         {"FramepilotLatencyBeyondObjective", "FramepilotFramesDropped"},
     ),
     "FramepilotLatencyBeyondObjective": (frames(late=7), frames(late=5), set()),
-    "FramepilotFramesDropped": (frames(error=13), frames(error=11), set()),
+    "FramepilotFramesDropped": (frames(error=13), frames(error=5, still=300), set()),
     "FramepilotFramesSuperseded": (frames(superseded=310), frames(superseded=290), set()),
     "FramepilotStreamStalled": (
         one("framepilot_stream_state", f'{DOOR},stream="s",state="stalled"', "1x60"),
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], set[str]]] = {
 }  # fmt: skip
 
 
-DROPS = {"superseded": 1.5, "overload": 0.5, "late": 0, "error": 0}
+DROPS = {"still": 2, "superseded": 1.5, "overload": 0.5, "late": 0, "error": 0}
 
 
 def judge(tmp_path: Path, series: Mapping[str, str], expected: list[tuple[str, int, Mapping[str, float]]]) -> None:
@@ -222,12 +222,12 @@ def test_an_operator_that_is_not_scraped_at_all_is_missed(tmp_path: Path) -> Non
     ("record", "value"),
     [
         ("service:framepilot_frames_ingested:rate5m", 10),
-        ("service:framepilot_frames_delivered:rate5m", 8),
-        ("service:framepilot_frames_started:rate5m", 8.5),
-        ("service:framepilot_frames_within_objective:rate5m", 6),
-        ("service:framepilot_attainment:ratio_rate5m", 12 / 17),
-        ("service:framepilot_frames_late:ratio_rate5m", 0.25),
-        ("service:framepilot_frames_lost:ratio_rate5m", 1 / 17),
+        ("service:framepilot_frames_delivered:rate5m", 6),
+        ("service:framepilot_frames_started:rate5m", 6.5),
+        ("service:framepilot_frames_within_objective:rate5m", 4),
+        ("service:framepilot_attainment:ratio_rate5m", 8 / 13),
+        ("service:framepilot_frames_late:ratio_rate5m", 1 / 3),
+        ("service:framepilot_frames_lost:ratio_rate5m", 1 / 13),
         ("service:framepilot_frames_superseded:ratio_rate5m", 0.15),
         ("service:framepilot_frame_latency_seconds:p50_rate5m", 0.1 * 300 / 594),
         ("service:framepilot_frame_latency_seconds:p99_rate5m", 0.1),
@@ -244,7 +244,7 @@ def test_a_recording_rule_says_what_its_name_says(tmp_path: Path, record: str, v
     )
     # Rounded, as promtool compares exactly.
     rounded = {name.removeprefix(record): round(each, 6) for name, each in samples.items()}
-    series = HEALTHY | frames(superseded=90, overload=30, late=120)
+    series = HEALTHY | frames(still=120, superseded=90, overload=30, late=120)
     judge(tmp_path, series, [(f"round({record}, 0.000001)", 20, rounded)])
 
 

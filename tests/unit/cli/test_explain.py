@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from framepilot_operator.commands.service_view import view
 from framepilot_operator.planning.alternatives import Objective, OnDevice, alternatives
 from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.running import registered
+from framepilot_operator.telemetry.device_view import DeviceView, Value
+from framepilot_operator.telemetry.measurement import Quantity
 from support.resources import service_document
 from support.service_api import service_api, write_kubeconfig
 
@@ -91,11 +95,22 @@ def document(**status: Any) -> dict[str, Any]:
     return found
 
 
-def lines(found: dict[str, Any], states: dict[str, ObservedState]) -> list[str]:
+def lines(
+    found: dict[str, Any], states: dict[str, ObservedState], devices: Mapping[str, DeviceView] = MappingProxyType({})
+) -> list[str]:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(render(explained(view(found), states)))
+        console.print(render(explained(view(found), states, devices)))
     return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip()]
+
+
+def test_what_a_service_costs_is_said_where_it_is_known():
+    plan = {"reason": "what runs is good enough", "costPerHour": "0.05"}
+    assert "It costs 0.05 an hour: all of its device." in lines(document(plan=plan), {"it": state()})
+    other = {"service": "cameras/yard", "uid": "v", "objective_ms": 50}
+    both = state(pipelines=[*(each.model_dump() for each in state().pipelines), other])
+    said = lines(document(plan=plan), {"it": both})
+    assert "It costs 0.05 an hour: its share of its device, by planned use." in said
 
 
 def test_a_person_reads_the_reasons_and_what_else_there_is():
@@ -117,6 +132,41 @@ def test_a_person_reads_the_reasons_and_what_else_there_is():
         "2 6.00 6.00 3.00 72 in force",
         "4 8.00 8.00 2.00 76",
     ]
+
+
+def test_what_was_found_while_it_runs_is_said_before_what_was_measured():
+    found = "batches take 2.1 times as long as alone on the device"
+    plan = {"reason": "x", "modules": [{"name": "face", "batch": 4, "reason": "it pays", "tuning": found}]}
+    assert f"While it runs: {found}. What follows was measured at loading." in lines(
+        document(plan=plan), {"it": state()}
+    )
+
+
+def test_what_a_module_shares_with_whom_is_said_and_why_another_one_shares_nothing():
+    face = "cameras/lobby/face"
+    stages = [
+        {"modules": [face, *others], "nodes": nodes} for nodes, others in ((40, ["a/b/c", "a/d/e"]), (5, ["a/b/c"]))
+    ]
+    reason = "its engine runs the whole of a model"
+    modules = [module("age", 2, 4, 1, inputs=["face"], alone=reason), module("face", 4, 10, 5)]
+    found = lines(document(), {"it": state(stages=stages, modules=modules)})
+    at = found.index("face (centerface 1), batch 4: it pays")
+    assert found[at + 2 : at + 4] == [
+        "40 nodes of its beginning run once for it and a/b/c, a/d/e.",
+        "5 nodes of its beginning run once for it and a/b/c.",
+    ]
+    assert f"It shares no beginning with others: {reason}." in found
+
+
+def test_how_busy_the_device_is_is_said_with_the_source_and_what_is_in_doubt():
+    busy, others = Value(0.9, "NVML (it)", 1.2), Value(0.5, "NVML (it)", 1.2)
+    known = DeviceView(values={Quantity.UTILIZATION: busy}, others=others, doubts=("one says this, another that",))
+    found = lines(document(), {"it": state()}, {"it": known})
+    assert found[2:4] == [
+        "Its device is 90% busy, 50% of its time with what is not ours: NVML (it), 1 s ago.",
+        "one says this, another that.",
+    ]
+    assert "How busy its device is, nobody says." in lines(document(), {"it": state()}, {"it": DeviceView()})
 
 
 def test_what_is_too_late_says_for_whom_where_a_device_is_shared():

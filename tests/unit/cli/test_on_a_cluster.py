@@ -252,8 +252,8 @@ class TestStatus:
         result = run("status")
         assert result.stderr == f"context site ({api.url}), namespace cameras\n"
         assert [line.split() for line in result.stdout.splitlines() if line] == [
-            ["service", "ready", "reconciling", "stalled"],
-            ["cameras/lobby", "True", "R", "False", "R", "not", "reported"],
+            ["service", "ready", "objectivemet", "reconciling", "stalled"],
+            ["cameras/lobby", "True", "R", "not", "reported", "False", "R", "not", "reported"],
             ["module", "declared", "serving", "candidate", "refused", "batch"],
             ["cameras/lobby/face", "centerface", "1,", "batch", "auto"],
             ["cameras/lobby/age", "age", "1,", "batch", "auto", "1", "9", "4"],
@@ -270,6 +270,8 @@ class TestStatus:
             ["age", "4", "7ms", "200ms", "21ms", "not", "known", "fixed"],
             ["all:", "latency", "42ms,", "device", "time", "35%:", "what", "runs", "is", "good", "enough"],
         ]
+        api.store({**api.services["cameras/lobby"], "status": {**status(1), "plan": {**plan, "costPerHour": "0.35"}}})
+        assert "device time 35%, costs 0.35 an hour: what runs" in run("status", "lobby").stdout
         api.add({**service_document(), "metadata": {"name": "yard", "namespace": "cameras"}})
         assert "planned" not in run("status").stdout
 

@@ -71,6 +71,23 @@ def test_a_profile_beside_a_service_is_planned_with(tmp_path: Path) -> None:
     assert made["utilization"] == module["utilization"]
 
 
+def test_what_it_costs_is_said_where_the_price_of_its_device_is_given(tmp_path: Path) -> None:
+    files = (declared(tmp_path), written(tmp_path, profile()))
+    (made,) = json.loads(run(*files, "--price", "cpu=0.05", "--price", "nvidia-t4=1", "-o", "json").stdout)
+    assert made["cost_per_hour"] == 0.05
+    assert "costs 0.05 an hour" in run(*files, "--price", "cpu=0.05").stdout
+    (unknown,) = json.loads(run(*files, "--price", "nvidia-t4=1", "-o", "json").stdout)
+    assert unknown["cost_per_hour"] is None
+    assert "an hour" not in run(*files).stdout
+
+
+def test_a_price_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    answer = run(declared(tmp_path), "--price", "cpu=NaN")
+    assert answer.exit_code == 2
+    assert "the price of cpu: 'NaN' is not a price" in " ".join(answer.stderr.replace("│", " ").split())
+    assert run("--workload", tmp_path / "w.json", "--price", "cpu=1").exit_code == 2
+
+
 def test_what_up_measured_with_the_file_is_planned_with(tmp_path: Path, home: Path) -> None:
     service = declared(tmp_path)
     folder = state_folder(home, [service]) / "profiles"

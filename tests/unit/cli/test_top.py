@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,11 +16,13 @@ from framepilot_operator.cli import build
 from framepilot_operator.cluster.records import write_declared
 from framepilot_operator.cluster.registry import Record
 from framepilot_operator.commands import top as command
-from framepilot_operator.commands.instance_look import Look, usage
+from framepilot_operator.commands.instance_look import DeviceLook, Look, usage
 from framepilot_operator.commands.top_table import render
 from framepilot_operator.running import registered
+from framepilot_operator.telemetry.device_view import Said, device_views
 from support.resources import service_document
 from support.service_api import ServiceApi, service_api, write_kubeconfig
+from support.status_server import answering
 
 SHA = "0" * 64
 GPU = DeviceUse(
@@ -42,20 +41,26 @@ GPU = DeviceUse(
 def state(
     seconds: float, *, started_at: float = 100.0, service: str = "cameras/lobby", use: DeviceUse | None = None
 ) -> ObservedState:
-    """An instance that has run for so long, with 10 frames and 20 items a second, of which one frame was dropped."""
-    frames = {"ingested": int(11 * seconds), "delivered": int(10 * seconds), "dropped": {"late": int(seconds)}}
+    """An instance that has run for so long; of 14 frames a second 3 are still, one is dropped and 10 make 20 items."""
+    each = int(seconds)
+    frames = {
+        "ingested": 14 * each,
+        "delivered": 10 * each,
+        "still": 3 * each,
+        "dropped": {"late": each, "still": 3 * each},
+    }
     return ObservedState.model_validate(
         {
             "started_at": started_at,
             "device": Device(device_class="nvidia-l4", name="NVIDIA L4", use=use),
-            "pipelines": [{"service": service, "uid": "u"}],
+            "pipelines": [{"service": service, "uid": "u", "objectiveMs": 200, "attainment": 0.9875}],
             "streams": [
                 {
                     "service": service,
                     "name": "door",
                     "source": "test://1x1",
                     "state": "stalled",
-                    "fps": 11,
+                    "fps": 14,
                     "reason": "no frame for 2 s",
                     "frames": frames,
                 }
@@ -76,6 +81,9 @@ def state(
     )
 
 
+NOTHING = DeviceLook()
+
+
 def everything(_: str) -> bool:
     return True
 
@@ -85,28 +93,29 @@ def look(at: float, **states: ObservedState) -> Look:
 
 
 def test_rates_are_the_difference_of_two_looks():
-    found = usage(look(10.0, one=state(60)), look(12.0, one=state(62)), everything)
+    found = usage(look(10.0, one=state(60)), look(12.0, one=state(62)), everything, NOTHING)
     (module,), (stream,) = found.modules, found.streams
-    assert (module.items_per_second, stream.delivered, stream.dropped, stream.captured) == (20, 10, 1, 11)
+    assert (module.items_per_second, stream.captured) == (20, 14)
+    assert (stream.still, stream.delivered, stream.dropped) == (3, 10, 1)
 
 
 @pytest.mark.parametrize("before", [None, look(10.0), look(10.0, one=state(60, started_at=99.0))])
 def test_of_a_process_that_was_not_seen_before_no_rate_is_known(before: Look | None):
-    found = usage(before, look(12.0, one=state(62)), everything)
+    found = usage(before, look(12.0, one=state(62)), everything, NOTHING)
     (module,), (stream,) = found.modules, found.streams
     assert (module.items_per_second, stream.delivered, stream.dropped) == (None, None, None)
 
 
 def test_a_stream_that_was_declared_anew_has_no_rate():
-    found = usage(look(10.0, one=state(60)), look(12.0, one=state(1)), everything)
+    found = usage(look(10.0, one=state(60)), look(12.0, one=state(1)), everything, NOTHING)
     assert (found.modules[0].items_per_second, found.streams[0].delivered) == (None, None)
 
 
 def test_only_services_that_are_meant_and_their_instances_are_shown():
     now = look(1.0, one=state(1), two=state(1, service="cameras/yard"))
-    found = usage(None, now, lambda key: key == "cameras/yard")
+    found = usage(None, now, lambda key: key == "cameras/yard", NOTHING)
     assert [each.instance for each in found.devices] == ["two"]
-    assert {each.service for each in (*found.modules, *found.streams)} == {"cameras/yard"}
+    assert {each.service for each in (*found.services, *found.modules, *found.streams)} == {"cameras/yard"}
 
 
 def lines(table: object) -> list[list[str]]:
@@ -116,15 +125,20 @@ def lines(table: object) -> list[list[str]]:
     return [line.split() for line in capture.get().splitlines() if line]
 
 
-def test_a_table_shows_devices_modules_streams_and_what_is_wrong():
+def test_a_table_shows_devices_services_modules_streams_and_what_is_wrong():
     now = Look(12.0, {"one": state(62, use=GPU)}, {"two": "it is starting"})
-    assert lines(render(usage(look(10.0, one=state(60)), now, everything))) == [
-        ["instance", "device", "busy", "of", "it", "ours", "memory", "°C", "W"],
-        ["one", "NVIDIA", "L4", "(nvidia-l4)", "97%", "40%", "3072", "of", "24576", "MiB", "61", "70"],
+    devices = DeviceLook(device_views([Said("one", GPU, 5000.0)], (), 5001.0), "http://prometheus: HTTP 503")
+    said = ["NVML", "(one),", "1", "s", "ago"]
+    assert lines(render(usage(look(10.0, one=state(60)), now, everything, devices))) == [
+        ["instance", "device", "busy", "of", "it", "ours", "others", "memory", "°C", "W", "as", "it", "says"],
+        ["one", "NVIDIA", "L4", "(nvidia-l4)", "97%", "40%", "57%", "3072", "of", "24576", "MiB", "61", "70", *said],
+        ["service", "objective", "ms", "within", "it"],
+        ["cameras/lobby", "200", "98.75%"],
         ["module", "model", "batch", "items/s", "queue", "infer", "ms", "p50", "ms", "p99", "ms"],
         ["cameras/lobby/face", "centerface", "1", "8", "20.0", "3", "4.2", "9.0", "31.0"],
-        ["stream", "state", "captured/s", "delivered/s", "dropped/s"],
-        ["cameras/lobby/door", "stalled", "11.0", "10.0", "1.0"],
+        ["stream", "state", "captured/s", "still/s", "delivered/s", "dropped/s"],
+        ["cameras/lobby/door", "stalled", "14.0", "3.0", "10.0", "1.0"],
+        ["Prometheus:", "http://prometheus:", "HTTP", "503"],
         ["two:", "it", "is", "starting"],
         ["one:", "its", "clocks", "are", "kept", "low:", "sw_power_cap"],
         ["cameras/lobby/door:", "no", "frame", "for", "2", "s"],
@@ -132,7 +146,7 @@ def test_a_table_shows_devices_modules_streams_and_what_is_wrong():
 
 
 def test_what_is_not_known_is_left_out():
-    shown = lines(render(usage(None, look(12.0, one=state(62)), everything)))
+    shown = lines(render(usage(None, look(12.0, one=state(62)), everything, NOTHING)))
     assert ["one", "NVIDIA", "L4", "(nvidia-l4)"] in shown
     assert ["cameras/lobby/face", "centerface", "1", "8", "3", "4.2", "9.0", "31.0"] in shown
 
@@ -150,32 +164,6 @@ def growing() -> Callable[[], str]:
     """What an instance answers: at each look a second older."""
     seconds = iter(range(60, 10_000))
     return lambda: state(next(seconds)).model_dump_json()
-
-
-@contextmanager
-def answering(answer: Callable[[], str]) -> Iterator[str]:
-    """The address of a server that answers `/status`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = answer().encode()
-            self.send_response(200 if self.path == "/status" else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -199,6 +187,21 @@ class TestSession:
         assert [each["instance"] for each in found["devices"]] == ["cameras.lobby"]
         assert found["modules"][0]["itemsPerSecond"] > 0
         assert found["silent"] == {"cameras.yard": "it is starting"}
+
+    def test_a_prometheus_that_does_not_answer_is_named_and_the_instances_are_shown(self, session):
+        with answering(growing()) as address:
+            cache = session / "instances" / "cameras.lobby" / "cache"
+            cache.mkdir(parents=True)
+            (cache / "listen").write_text(address)
+            result = run("--prometheus", f"http://{address}")
+        assert result.exit_code == 0
+        assert f"Prometheus: http://{address}: HTTP 404" in result.stdout
+        assert "cameras.lobby" in result.stdout
+
+    def test_an_address_that_is_none_is_refused(self):
+        result = run("--prometheus", "localhost:9090")
+        assert result.exit_code == 2
+        assert "http://HOST:PORT" in result.stderr
 
     def test_one_that_does_not_answer_is_named_with_the_reason(self, session):
         cache = session / "instances" / "cameras.lobby" / "cache"

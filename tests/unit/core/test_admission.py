@@ -13,6 +13,7 @@ from framepilot.scheduling.admission import (
     CLAIM_FRAMES,
     HALF_LIFE_S,
     Admit,
+    Coming,
     Cost,
     Hold,
     InFlight,
@@ -83,6 +84,20 @@ def test_the_higher_priority_goes_first_and_then_the_stream_whose_turn_it_is():
     assert admitted([a, b], [flies(1)]) == "b"
 
 
+def comes(stream: str, turn: float, *, group: str = "service", priority: int = 50) -> Coming:
+    return Coming(("s", stream), (group,), priority, turn)
+
+
+def test_a_stream_that_is_more_than_a_frame_ahead_waits_for_one_that_soon_has_a_frame():
+    ahead = waits("a", turn=0.021)
+    assert decide([ahead], [flies(3)], 0.0, 0.0, [comes("b", 0.01)]) == Hold((("s", "b"),))
+    others = [comes("b", 0.012), comes("c", 0.0, priority=60), comes("d", 0.0, group="other")]
+    for coming in ([], others):
+        assert isinstance(decide([ahead], [flies(3)], 0.0, 0.0, coming), Admit)
+    # Nobody is waited for while the device could run dry.
+    assert isinstance(decide([ahead], [flies(2)], 0.0, 0.0, [comes("b", 0.0)]), Admit)
+
+
 def test_work_of_lower_priority_is_overtaken_but_for_the_batch_that_runs():
     low = flies(50, priority=10)
     assert admitted([waits("a", deadline=0.200)], [low, flies(1)], longest_batch=0.1) == "a"
@@ -98,6 +113,21 @@ def test_another_group_gets_no_more_of_the_device_than_ones_own_meanwhile():
     other = flies(50, group="other")
     assert admitted([waits("a", deadline=0.051)], [flies(1), other]) == "a"
     assert admitted([waits("a", deadline=0.049)], [flies(1), other]) is None
+
+
+def test_another_service_gets_meanwhile_no_more_than_its_share_is_to_ones_own():
+    """With a half reserved, three quarters and one quarter: a third of the own work, or three times as much."""
+    load = [flies(5), flies(50, group="other")]
+    for reserves, needed in (({"service": 0.5}, 0.05 + 0.02 + 0.02), ({"other": 0.5}, 0.05 + 0.18 + 0.02)):
+        for deadline, expected in ((needed + 0.001, Admit), (needed - 0.001, Hold)):
+            decision = decide([waits("a", deadline=deadline)], load, 0.0, 0.0, reserves=reserves)
+            assert isinstance(decision, expected)
+
+
+def test_a_service_gets_no_more_of_the_device_for_having_several_groups():
+    others = [InFlight(("other", name), 50, 50, 0.5) for name in "xyz"]
+    assert admitted([waits("a", deadline=0.051)], [flies(1), *others]) == "a"
+    assert admitted([waits("a", deadline=0.049)], [flies(1), *others]) is None
 
 
 frames = st.builds(
@@ -123,9 +153,12 @@ loads = st.lists(
 )
 
 
-@given(st.lists(frames, min_size=1, max_size=6, unique_by=lambda each: each.stream), loads)
-def test_whoever_is_held_has_something_in_flight_whose_end_asks_again(waiting, in_flight):
-    decision = decide(waiting, in_flight, 0.0, 0.05)
+absentees = st.lists(st.builds(comes, st.sampled_from("uvwxyz"), st.floats(0, 1)), max_size=3)
+
+
+@given(st.lists(frames, min_size=1, max_size=6, unique_by=lambda each: each.stream), loads, absentees)
+def test_whoever_is_held_has_something_in_flight_whose_end_asks_again(waiting, in_flight, coming):
+    decision = decide(waiting, in_flight, 0.0, 0.05, coming)
     if isinstance(decision, Hold):
         assert {frame.group for frame in waiting} <= {each.group for each in in_flight}
     if isinstance(decision, Refuse):
@@ -195,3 +228,12 @@ def test_a_forgotten_stream_begins_like_a_new_one():
     turns.charge(("s", "a"), 50, 5.0)
     turns.forget(("s", "a"))
     assert turns.turn(("s", "a"), 50, 1.0) == turns.turn(("s", "b"), 50, 1.0)
+
+
+def test_what_one_service_is_given_is_no_claim_of_the_streams_of_another_one():
+    turns = Turns()
+    turns.charge(("s", "a"), 50, 1.0)
+    for _ in range(100):
+        turns.charge(("other", "a"), 50, 1.0)
+    assert turns.turn(("s", "a"), 50, 1.0) == 1.0
+    assert turns.turn(("s", "b"), 50, 1.0) == 0.0

@@ -58,6 +58,11 @@ def test_a_document_survives_the_way_to_disk_and_back():
     assert '"maxWaitMs"' in state.to_json()
 
 
+def test_a_document_that_says_nothing_of_a_reserve_reserves_nothing():
+    assert DesiredState.parse(json.dumps(DOCUMENT)).pipelines[0].reserve == 0
+    assert DesiredState.parse(changed("pipelines/0/reserve", 0.25)).pipelines[0].reserve == 0.25
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
@@ -73,6 +78,8 @@ def test_a_document_survives_the_way_to_disk_and_back():
             "pipelines: the name 'cameras/lobby' is used 2 times",
         ),
         ("pipelines/0/modules/1/name", "face", "modules: the name 'face' is used 2 times"),
+        ("pipelines/0/reserve", 1, "pipelines[0].reserve: Input should be less than 1, got 1"),
+        ("pipelines/0/reserve", -0.1, "pipelines[0].reserve: Input should be greater than or equal to 0, got -0.1"),
         ("pipelines/0/modules/0/model", {"name": "a"}, "model.version: required, and missing"),
     ],
 )

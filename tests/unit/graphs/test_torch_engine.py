@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -288,8 +289,8 @@ def test_a_dropped_program_is_gone_without_the_garbage_collector(folded, weights
 def tensors_of(compiled: torch_engine.TorchCompiled) -> list[weakref.ref[torch.Tensor]]:
     """All tensors that its calls hold on to."""
     found: list[weakref.ref[torch.Tensor]] = []
-    pending: list[object] = [instruction.call for instruction in compiled._instructions]
-    assert compiled._script
+    pending: list[object] = [instruction.call for instruction in compiled._stage._instructions]
+    assert compiled._stage._script
     while pending:
         value = pending.pop()
         if isinstance(value, torch.Tensor):
@@ -305,13 +306,20 @@ def test_a_compilation_that_is_closed_halfway_gives_its_memory_back(folded, weig
     gc.disable()
     try:
         loading = torch_engine.compile(folded[0], weights_file, CPU)
-        while loading.gi_frame.f_locals.get("instructions", []) == []:
+        while not preparing(loading).get("instructions"):
             next(loading)
-        held = weakref.ref(loading.gi_frame.f_locals["preparation"])
+        held = weakref.ref(preparing(loading)["preparation"])
         loading.close()
         assert held() is None
     finally:
         gc.enable()
+
+
+def preparing(loading) -> dict[str, Any]:
+    """What the generator that prepares the kernels has in its variables."""
+    while loading.gi_yieldfrom is not None and "instructions" not in loading.gi_frame.f_locals:
+        loading = loading.gi_yieldfrom
+    return loading.gi_frame.f_locals
 
 
 def test_large_weights_are_copied_in_pieces() -> None:

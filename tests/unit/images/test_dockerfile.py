@@ -114,7 +114,7 @@ def test_the_app_finds_the_tunables_for_which_it_would_start_again() -> None:
 
 @pytest.mark.parametrize(
     ("target", "absent"),
-    [("operator", {"torch", "numpy", "opencv-python-headless"}), ("inference-app", {"kopf", "kubernetes"})],
+    [("operator", {"torch", "opencv-python-headless"}), ("inference-app", {"kopf", "kubernetes"})],
 )
 def test_an_image_has_nothing_of_the_other_side(target: str, absent: set[str]) -> None:
     lock = (ROOT / "requirements" / f"{target}.txt").read_text(encoding="utf-8")

@@ -188,11 +188,12 @@ def test_a_problem_leaves_what_is_said_of_the_instance_that_goes_on() -> None:
 
 
 def test_a_profile_is_known_to_be_the_operators_own_by_its_label() -> None:
-    ours = read_profile(stored(profile_document(), labels={"app.kubernetes.io/managed-by": "framepilot"}))
+    ours = read_profile(stored(profile_document(), labels={"framepilot.dev/measured": "true"}))
     theirs = read_profile(stored(profile_document()))
-    assert (ours.measured, theirs.measured) == (True, False)
     assert ours.profile is not None
-    assert ours.profile.spec == (theirs.profile and theirs.profile.spec)
+    assert theirs.profile is not None
+    assert (ours.profile.measured, theirs.profile.measured) == (True, False)
+    assert ours.profile.spec == theirs.profile.spec
 
 
 def test_a_profile_that_cannot_be_used_says_why() -> None:

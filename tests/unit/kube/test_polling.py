@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
+from framepilot.contract.observed import ObservedPipeline, ObservedState
 from framepilot_operator.cluster.kube_polling import Pace, StatusPolling, Target
 from framepilot_operator.telemetry.status_client import StatusClient
 from support.eventually import eventually_async
-from support.snapshots import module, observed
+from support.snapshots import SERVICE, UID, module, observed
 
 OFTEN = Pace(settled_s=0.01, eager_s=0.01)
 
@@ -79,6 +80,24 @@ async def test_somebody_is_told_of_changes_that_matter_and_of_nothing_else(app: 
     await asked_again(app)
     assert app.told == ["cameras/lobby"]
     app.state = observed(1, [module(size=4, items=3)])
+    await eventually_async(lambda: app.told == ["cameras/lobby"] * 2)
+
+
+async def test_nobody_is_told_that_frames_keep_to_the_objective_a_little_better_or_worse(
+    app: App, polling: StatusPolling
+) -> None:
+    def keeping(attainment: float | None, objective_ms: float = 200) -> ObservedState:
+        pipeline = ObservedPipeline(service=SERVICE, uid=UID, objective_ms=objective_ms, attainment=attainment)
+        return observed(1).model_copy(update={"pipelines": (pipeline,)})
+
+    app.state = keeping(None)
+    polling.follow({"p/0": target(app)})
+    await eventually_async(lambda: app.told == ["cameras/lobby"])
+    for attainment in (0.5, 0.501):
+        app.state = keeping(attainment)
+        await eventually_async(lambda: polling.heard("p/0").observed == app.state)
+    assert app.told == ["cameras/lobby"]
+    app.state = keeping(0.501, objective_ms=300)
     await eventually_async(lambda: app.told == ["cameras/lobby"] * 2)
 
 

@@ -54,7 +54,12 @@ def events(before: InferenceServiceStatus, after: InferenceServiceStatus, now: f
         ("Reconciling=True:Applying", "Reconciling=False:UpToDate", None),
         ("ModelsReady=True:Serving", "ModelsReady=False:RollingOut", None),
         ("ModelsReady=False:RollingOut", "ModelsReady=True:Serving", "Normal"),
+        (None, "ObjectiveMet=Unknown:NotMeasured", None),
+        ("ObjectiveMet=Unknown:NotMeasured", "ObjectiveMet=True:Met", None),
+        ("ObjectiveMet=True:Met", "ObjectiveMet=Unknown:NotMeasured", None),
+        ("ObjectiveMet=False:Missed", "ObjectiveMet=True:Met", "Normal"),
         # What a person must act on
+        ("ObjectiveMet=True:Met", "ObjectiveMet=False:Missed", "Warning"),
         ("Ready=True:Serving", "Ready=False:NotRunning", "Warning"),
         ("Reconciling=False:UpToDate", "Reconciling=True:Retrying", "Warning"),
         ("ModelsReady=False:RollingOut", "ModelsReady=False:ModelRefused", "Warning"),

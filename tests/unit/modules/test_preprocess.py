@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +11,7 @@ from hypothesis import strategies as st
 
 from framepilot_app.frames import Box
 from framepilot_app.models.spec import InputSpec, Resize
-from framepilot_app.modules.preprocess import Crop, prepare
+from framepilot_app.modules.preprocess import Crop, Pictures, prepare
 
 sides = st.integers(1, 90)
 corners = st.floats(-200, 200)
@@ -121,3 +125,76 @@ def test_a_read_only_frame_is_left_as_it_is():
     before = image.copy()
     prepare(image, None, InputSpec(width=30, height=30, colour="bgr")).picture[:] = 0
     assert np.array_equal(image, before)
+
+
+SPEC = InputSpec(width=4, height=4)
+
+
+def image(value: int = 0) -> np.ndarray:
+    return np.full((8, 8, 3), value, np.uint8)
+
+
+def test_a_picture_is_prepared_once_while_anyone_has_it() -> None:
+    pictures, frame = Pictures(), image()
+    first = pictures.prepare(frame, box(0, 0, 5, 5), SPEC)
+    assert pictures.prepare(frame, box(0, 0, 5, 5), InputSpec(width=4, height=4)) is first
+
+
+@pytest.mark.parametrize(
+    ("region", "spec"),
+    [(box(0, 0, 5, 6), SPEC), (None, SPEC), (box(0, 0, 5, 5), InputSpec(width=4, height=4, colour="bgr"))],
+    ids=["another part", "the whole frame", "in another way"],
+)
+def test_another_picture_is_prepared_by_itself(region, spec) -> None:
+    pictures, frame = Pictures(), image()
+    first = pictures.prepare(frame, box(0, 0, 5, 5), SPEC)
+    assert pictures.prepare(frame, region, spec) is not first
+
+
+def test_an_equal_frame_is_another_one() -> None:
+    pictures = Pictures()
+    first = pictures.prepare(image(), None, SPEC)
+    assert pictures.prepare(image(), None, SPEC) is not first
+
+
+def test_a_frame_at_the_address_of_one_that_went_is_not_taken_for_it() -> None:
+    """An address is used again at once; a picture that somebody has keeps its frame, so that its address is not."""
+    pictures, kept = Pictures(), []
+    for value in range(200):
+        kept.append(pictures.prepare(image(value), None, SPEC))
+        if value % 3:
+            kept.pop(0)
+        assert (kept[-1].picture == value).all() if kept else True
+
+
+def test_a_picture_and_its_frame_are_freed_with_whoever_had_it_last() -> None:
+    pictures, frame = Pictures(), image()
+    gc.disable()
+    try:
+        first = pictures.prepare(frame, None, SPEC)
+        second = pictures.prepare(frame, None, SPEC)
+        seen = weakref.ref(frame)
+        del frame, first
+        assert seen() is second.source
+        del second
+        assert seen() is None
+        assert len(pictures._known) == 0
+    finally:
+        gc.enable()
+
+
+def test_threads_that_want_the_same_picture_end_up_with_one() -> None:
+    pictures, frame = Pictures(), image()
+    together = threading.Barrier(4)
+    found = []
+
+    def take() -> None:
+        together.wait()
+        found.append(pictures.prepare(frame, None, SPEC))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1

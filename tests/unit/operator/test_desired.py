@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from framepilot.contract.desired import (
     Delivery,
     DesiredModule,
+    DesiredMotion,
     DesiredSink,
     DesiredState,
     Rotation,
@@ -36,9 +37,10 @@ UID = "uid"
 ONE, TWO = "1" * 64, "2" * 64
 
 
-def service(version: str = "1", sha256: str | None = None) -> InferenceService:
+def service(version: str = "1", sha256: str | None = None, engine: str = "auto") -> InferenceService:
     document: dict[str, Any] = service_document()
-    document["spec"]["modules"] = [{"name": "face", "model": {"name": "centerface", "version": version}}]
+    model = {"name": "centerface", "version": version, "engine": engine}
+    document["spec"]["modules"] = [{"name": "face", "model": model}]
     if sha256 is not None:
         document["spec"]["modules"][0]["model"]["sha256"] = sha256
     resource = parse_resource(document, "test")
@@ -61,9 +63,14 @@ def face(state: DesiredState) -> DesiredModule:
 
 
 def answer(
-    told: DesiredState, version: str, sha256: str, refused: str | None = None, generation: int | None = None
+    told: DesiredState,
+    version: str,
+    sha256: str,
+    refused: str | None = None,
+    generation: int | None = None,
+    engine: str = "torch",
 ) -> ObservedState:
-    """What an instance says: which version serves, and which was refused."""
+    """What an instance says: which version serves on which engine, and which was refused."""
     rollout = ObservedRollout(
         state=RolloutState.SERVING if refused is None else RolloutState.REFUSED, candidate=refused or version, since=0
     )
@@ -74,6 +81,7 @@ def answer(
         serving=ServingModel(version=version, sha256=sha256),
         batch=ObservedBatch(size=1, since=0),
         rollout=rollout,
+        engine=engine,
     )
     return ObservedState(
         instance_uid=told.instance_uid,
@@ -99,6 +107,15 @@ def test_a_module_is_written_as_it_is_declared():
     ]
     assert pipeline.modules[0].model.uri == "file:///models/centerface/1"
     assert [each.batch.limit for each in pipeline.modules] == [32, 32]
+
+
+def test_a_reserve_is_written_as_a_fraction_and_nothing_is_none():
+    document = service_document()
+    for placement, written in (({}, 0), ({"reserve": "25%"}, 0.25), ({"reserve": "0.5%"}, 0.005)):
+        document["spec"]["placement"] = placement
+        resource = parse_resource(document, "test")
+        assert isinstance(resource, InferenceService)
+        assert build(resource).pipelines[0].reserve == written
 
 
 def test_a_stream_is_written_with_what_holds_for_its_kind_of_source():
@@ -159,6 +176,23 @@ def test_what_a_camera_needs_is_written_with_it_and_its_credentials_are_only_nam
     ]
 
 
+def test_what_is_declared_of_motion_is_written_with_its_stream_and_nothing_where_nothing_is():
+    document = service_document()
+    document["spec"]["streams"] = [
+        {"name": "door", "source": "rtsp://door/main", "motion": {"change": "0.5%", "atLeastEvery": "1m"}},
+        {"name": "hall", "source": "rtsp://hall/main", "motion": {}},
+        {"name": "yard", "source": "rtsp://yard/main"},
+    ]
+    declared = parse_resource(document, "test")
+    assert isinstance(declared, InferenceService)
+    written = build(declared).to_json()
+    door, hall, yard = DesiredState.parse(written).pipelines[0].streams
+    assert door.motion == DesiredMotion(change=0.005, at_least_every_ms=60_000)
+    assert hall.motion == DesiredMotion(change=0.01, at_least_every_ms=2000)
+    assert yard.motion is None
+    assert written.count("motion") == 2
+
+
 def test_a_version_is_the_fallback_only_once_it_is_observed_serving():
     first = build(service())
     assert face(first).fallback is None
@@ -200,6 +234,18 @@ def test_a_refused_version_is_not_promoted_and_not_tried_again():
     edited = build(service("2"), served)
     refused = build(service("2"), edited, answer(edited, "1", ONE, refused="2"))
     assert same_content(edited, refused)
+
+
+def test_another_engine_is_a_new_attempt_and_the_fallback_only_once_it_serves():
+    first = build(service())
+    served = build(service(), first, answer(first, "1", ONE))
+    edited = build(service(engine="openvino"), served, answer(served, "1", ONE))
+    assert (face(edited).model.engine, face(edited).attempt, face(edited).model.sha256) == ("openvino", 2, ONE)
+    early = build(service(engine="openvino"), edited, answer(edited, "1", ONE, engine="torch"))
+    assert face(early).fallback.engine == "auto"
+    promoted = build(service(engine="openvino"), edited, answer(edited, "1", ONE, engine="openvino"))
+    assert face(promoted).fallback == face(edited).model
+    assert face(promoted).attempt == 2
 
 
 def test_an_edit_away_and_back_is_a_new_attempt():

@@ -4,129 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from itertools import count
 
-from framepilot.contract.desired import DesiredSink, DesiredState
-from framepilot.contract.observed import ObservedPipeline, ProfilePoint
-from framepilot.resources.meta import Condition
-from framepilot.resources.profile import ModelProfile
+from framepilot.contract.desired import DesiredSink
+from framepilot.contract.observed import BatchCount, ObservedPipeline
 from framepilot_operator.cluster.port import (
-    Change,
     ClusterError,
-    DeclaredRuntime,
-    DeclaredService,
-    Instance,
     Problem,
     RemoveInstance,
-    RemoveRuntime,
-    RuntimeStatus,
-    ServiceStatus,
     Snapshot,
-    Status,
     Trigger,
     TriggerKind,
     WriteDesired,
-    WriteProfile,
-    WriteRuntime,
 )
 from framepilot_operator.decision import no_sinks
 from framepilot_operator.loop import Memory, reconcile, run
 from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.telemetry.device_view import DeviceView, Value
+from framepilot_operator.telemetry.measurement import Quantity
 from support.eventually import eventually_async
-from support.snapshots import OWNER, SERVICE, declared, declared_runtime, module, named, observed, wanting, within
-
-
-class MemoryCluster:
-    """Keeps what it is told; instances answer at once, and serve what they shall."""
-
-    def __init__(self, *services: DeclaredService, runtimes: Sequence[DeclaredRuntime] = ()) -> None:
-        self.services = {service.key: service for service in services}
-        self.runtimes = {runtime.key: runtime for runtime in runtimes}
-        self.instances: dict[Owner, Instance] = {}
-        self.profiles: list[ModelProfile] = []
-        self.problems: tuple[Problem, ...] = ()
-        self.broken: set[Owner] = set()
-        self.applied: list[Change] = []
-        self.reported: list[Status] = []
-        self.looks = 0
-        self.pending: asyncio.Queue[Trigger | None] = asyncio.Queue()
-
-    async def observe(self) -> Snapshot:
-        self.looks += 1
-        return Snapshot(
-            services=tuple(self.services.values()),
-            runtimes=tuple(self.runtimes.values()),
-            instances=tuple(self.instances.values()),
-            profiles=tuple(self.profiles),
-            problems=self.problems,
-        )
-
-    async def apply(self, change: Change) -> None:
-        match change:
-            case WriteDesired(owner, document):
-                if owner in self.broken:
-                    raise ClusterError("the disk is full")
-                self.instances[owner] = self._running(owner, document)
-            case RemoveInstance(owner):
-                del self.instances[owner]
-            case WriteProfile(profile):
-                self.profiles.append(profile)
-            case WriteRuntime(runtime, services):
-                uids = frozenset(services.values())
-                self.runtimes[runtime.key] = DeclaredRuntime(runtime, f"uid of {runtime.key}", 1, True, uids)
-            case RemoveRuntime(key):
-                del self.runtimes[key]
-        self.applied.append(change)
-
-    async def report(self, status: Status) -> None:
-        self.reported.append(status)
-        match status:
-            case ServiceStatus(key, reported):
-                service = self.services[key]
-                resource = service.resource.model_copy(update={"status": reported})
-                self.services[key] = replace(service, resource=resource)
-            case RuntimeStatus(key, reported):
-                runtime = self.runtimes[key]
-                resource = runtime.resource.model_copy(update={"status": reported})
-                self.runtimes[key] = replace(runtime, resource=resource)
-
-    async def triggers(self) -> AsyncIterator[Trigger]:
-        while (trigger := await self.pending.get()) is not None:
-            yield trigger
-
-    @property
-    def writes(self) -> int:
-        return len(self.applied) + len(self.reported)
-
-    def runs(self, owner: Owner) -> list[str]:
-        """The services that an instance runs."""
-        desired = self.instances[owner].desired
-        return [] if desired is None else [pipeline.service for pipeline in desired.pipelines]
-
-    def condition(self, key: str, type_: str) -> Condition:
-        conditions = self.services[key].resource.status.conditions
-        return next(each for each in conditions if each.type == type_)
-
-    def _running(self, owner: Owner, document: DesiredState) -> Instance:
-        before = self.instances.get(owner)
-        generation = 1 if before is None or before.desired is None else before.desired.generation + 1
-        stored = document.model_copy(update={"generation": generation})
-        points = tuple(ProfilePoint(batch=size, p50_ms=5 + size, p99_ms=6 + size) for size in (1, 8, 16, 32))
-        modules = [
-            module(each.batch.size, version=each.model.version).model_copy(
-                update={"service": pipeline.service, "name": each.name, "profile": points}
-            )
-            for pipeline in stored.pipelines
-            for each in pipeline.modules
-        ]
-        state = observed(generation, modules=modules).model_copy(
-            update={
-                "instance_uid": stored.instance_uid,
-                "pipelines": tuple(ObservedPipeline(service=each.service, uid=each.uid) for each in stored.pipelines),
-            }
-        )
-        return Instance(owner, stored.instance_uid, stored, state, running=True)
+from support.memory_cluster import MemoryCluster
+from support.snapshots import OWNER, SERVICE, UID, declared, declared_runtime, named, wanting, within
 
 
 async def settle(cluster: MemoryCluster) -> Memory:
@@ -135,6 +34,81 @@ async def settle(cluster: MemoryCluster) -> Memory:
     while memory.changed:
         memory = await reconcile(cluster, lambda: 1000, memory)
     return await reconcile(cluster, lambda: 1000, memory)
+
+
+async def test_what_a_pass_remembers_of_a_device_reaches_the_next_and_is_forgotten_with_its_instance():
+    cluster = MemoryCluster(declared())
+    memory = await settle(cluster)
+    assert set(memory.tuning) == {OWNER}
+    cluster.services.clear()
+    memory = await reconcile(cluster, lambda: 1000, memory)
+    assert not memory.tuning
+
+
+async def test_batches_that_became_slower_are_followed_with_one_write_and_said():
+    cluster = MemoryCluster(declared())
+    memory = await settle(cluster)
+    before = len(cluster.applied)
+    counts: dict[int, BatchCount] = {}
+    seconds = count(1001.0)
+
+    def ran(times: float) -> None:
+        """A second in which batches took so many times as long as measured at loading."""
+        instance = cluster.instances[OWNER]
+        assert instance.observed is not None
+        (face,) = instance.observed.modules
+        size = face.batch.size
+        known = counts.get(size, BatchCount(size=size, count=0, seconds=0))
+        counts[size] = BatchCount(
+            size=size, count=known.count + 10, seconds=known.seconds + 10 * times * (5 + size) / 1000
+        )
+        face = face.model_copy(update={"batches": tuple(counts.values())})
+        state = instance.observed.model_copy(update={"modules": (face,)})
+        cluster.instances[OWNER] = replace(instance, observed=state, observed_at=next(seconds))
+
+    async def passes(number: int, times: float, memory: Memory) -> Memory:
+        for _ in range(number):
+            ran(times)
+            now = cluster.instances[OWNER].observed_at
+            assert now is not None
+            memory = await reconcile(cluster, lambda at=now: at, memory)
+        return memory
+
+    memory = await passes(20, 1.0, memory)
+    first = cluster.instances[OWNER].desired
+    assert first is not None
+    assert len(cluster.applied) == before
+    memory = await passes(20, 6.0, memory)
+    then = cluster.instances[OWNER].desired
+    assert then is not None
+    assert len(cluster.applied) == before + 1
+    assert then.pipelines[0].modules[0].batch.size < first.pipelines[0].modules[0].batch.size
+    plan = cluster.services[SERVICE].resource.status.plan
+    assert plan is not None
+    assert plan.modules[0].tuning == "batches take over 5 times as long as alone on the device"
+    assert "would have missed its objective" in plan.reason
+    writes = cluster.writes
+    await passes(20, 6.1, memory)
+    assert cluster.writes == writes
+
+
+async def test_what_is_known_of_the_device_from_elsewhere_says_why_batches_are_slower():
+    cluster = MemoryCluster(declared())
+    memory = await settle(cluster)
+    busy = Value(0.4, "Prometheus", 1.0)
+    cluster.device_views = {OWNER: DeviceView(values={Quantity.UTILIZATION: busy}, others=busy)}
+    count_ = 0
+    for now in range(1001, 1012):
+        instance = cluster.instances[OWNER]
+        (face,) = instance.observed.modules
+        count_ += 10
+        batches = (BatchCount(size=face.batch.size, count=count_, seconds=count_ * 6 * (5 + face.batch.size) / 1000),)
+        state = instance.observed.model_copy(update={"modules": (face.model_copy(update={"batches": batches}),)})
+        cluster.instances[OWNER] = replace(instance, observed=state, observed_at=float(now))
+        memory = await reconcile(cluster, lambda now=now: float(now), memory)
+    plan = cluster.services[SERVICE].resource.status.plan
+    assert plan is not None
+    assert (plan.modules[0].tuning or "").endswith("; something else uses the device")
 
 
 async def test_a_declared_service_gets_an_instance_a_profile_and_a_status():
@@ -150,6 +124,7 @@ async def test_a_declared_service_gets_an_instance_a_profile_and_a_status():
         "Reconciling": "False",
         "Stalled": "False",
         "Feasible": "True",
+        "ObjectiveMet": "Unknown",
         "ModelsReady": "True",
         "StreamsReady": "Unknown",
     }
@@ -163,6 +138,85 @@ async def test_a_pass_with_nothing_to_change_writes_nothing():
         memory = await reconcile(cluster, lambda now=now: now, Memory())
         assert not memory.changed
     assert cluster.writes == writes
+
+
+async def test_noise_in_how_frames_keep_to_the_objective_writes_nothing():
+    cluster = MemoryCluster(declared())
+    await settle(cluster)
+    for attainments, status in (((0.991, 1.0, 0.99), "True"), ((0.97, 0.962, 0.98, 0.9895), "False")):
+        keep(cluster, attainments[0])
+        await settle(cluster)
+        writes = cluster.writes
+        for attainment in attainments:
+            keep(cluster, attainment)
+            await settle(cluster)
+        assert cluster.condition(SERVICE, "ObjectiveMet").status.value == status
+        assert cluster.writes == writes
+
+
+def keep(cluster: MemoryCluster, attainment: float) -> None:
+    """Such a share of the lobby's frames keeps to its objective from now on."""
+    instance = cluster.instances[OWNER]
+    pipelines = [ObservedPipeline(service=SERVICE, uid=UID, objective_ms=200, attainment=attainment)]
+    state = instance.observed.model_copy(update={"pipelines": tuple(pipelines)})
+    cluster.instances[OWNER] = replace(instance, observed=state)
+
+
+async def test_every_decision_is_logged_with_its_reason_once(caplog):
+    caplog.set_level(logging.DEBUG, "framepilot_operator.loop")
+    memory = await settle(MemoryCluster(declared()))
+    assert memory.tuning[OWNER].verdict == "what runs stays: nothing else would be better"
+    said = [each.getMessage() for each in caplog.records if each.levelname == "DEBUG"]
+    assert said == [
+        f"{OWNER}: the plan is followed: what is declared, or was measured at loading, is new",
+        f"{OWNER}: what runs stays: nothing else would be better",
+    ]
+
+
+async def test_what_is_only_learnt_is_told_when_it_has_lasted_or_with_what_else_there_is_to_tell():
+    cluster = MemoryCluster(declared())
+    await settle(cluster)
+
+    def takes(times: float) -> None:
+        """So many times as long as so far."""
+        instance = cluster.instances[OWNER]
+        (face,) = instance.observed.modules
+        points = tuple(
+            point.model_copy(update={"p50_ms": times * point.p50_ms, "p99_ms": times * point.p99_ms})
+            for point in face.profile
+        )
+        state = instance.observed.model_copy(update={"modules": (face.model_copy(update={"profile": points}),)})
+        cluster.instances[OWNER] = replace(instance, observed=state)
+
+    def told() -> str | None:
+        plan = cluster.services[SERVICE].resource.status.plan
+        return None if plan is None else plan.latency
+
+    async def look(at: float, memory: Memory) -> Memory:
+        return await reconcile(cluster, lambda: at, memory)
+
+    first, writes = told(), cluster.writes
+    memory = await look(1000, Memory())
+    takes(0.4)
+    memory = await look(1010, memory)
+    memory = await look(1609, memory)
+    assert (told(), cluster.writes) == (first, writes)
+    memory = await look(1610, memory)
+    assert told() != first
+    assert cluster.writes == writes + 1
+    # What was so for a moment is forgotten.
+    second = told()
+    takes(2.5)
+    memory = await look(1700, memory)
+    takes(0.4)
+    memory = await look(1800, memory)
+    takes(2.5)
+    memory = await look(2350, memory)
+    assert told() == second
+    # Something else is to be told.
+    keep(cluster, 0.5)
+    await look(2360, memory)
+    assert told() == first
 
 
 async def test_an_instance_whose_workload_is_not_as_declared_is_written_again():
@@ -323,6 +377,49 @@ async def test_a_service_without_its_runtime_says_so_and_stays_where_it_runs():
         assert cluster.condition(key, "Ready").status.value == ready
         assert cluster.condition(key, "Reconciling").status.value == "False"
     assert list(cluster.instances) == [Owner.service("cameras/one")]
+
+
+def reserved(cluster: MemoryCluster) -> dict[str, float]:
+    return {each.service: each.reserve for each in cluster.instances[SHARED].desired.pipelines}
+
+
+async def test_a_reserve_that_does_not_fit_beside_the_others_is_refused_and_they_run_on_as_they_do():
+    services = [within("shared", named(name), reserve) for name, reserve in (("one", "40%"), ("two", "30%"))]
+    cluster = MemoryCluster(*services, runtimes=[declared_runtime("shared")])
+    await settle(cluster)
+    before = cluster.instances[SHARED].desired
+    cluster.services["cameras/a-new-one"] = within("shared", named("a-new-one"), "50%")
+    await settle(cluster)
+    assert cluster.instances[SHARED].desired == before
+    stalled = cluster.condition("cameras/a-new-one", "Stalled")
+    assert (stalled.status.value, stalled.reason) == ("True", "ReserveTooLarge")
+    assert "cameras/one 40% and cameras/two 30% hold already" in stalled.message
+    assert "lower its placement.reserve to 25%" in stalled.message
+    assert cluster.condition("cameras/one", "Stalled").status.value == "False"
+    cluster.services["cameras/a-new-one"] = within("shared", named("a-new-one"), "25%")
+    await settle(cluster)
+    assert reserved(cluster) == {"cameras/a-new-one": 0.25, "cameras/one": 0.4, "cameras/two": 0.3}
+    assert cluster.condition("cameras/a-new-one", "Stalled").status.value == "False"
+
+
+async def test_one_that_wants_more_than_is_left_keeps_what_it_has_until_there_is_room():
+    services = [within("shared", named(name), reserve) for name, reserve in (("one", "40%"), ("two", "30%"))]
+    cluster = MemoryCluster(*services, runtimes=[declared_runtime("shared")])
+    await settle(cluster)
+    cluster.services["cameras/one"] = within("shared", named("one"), "80%")
+    await settle(cluster)
+    assert reserved(cluster) == {"cameras/one": 0.4, "cameras/two": 0.3}
+    stalled = cluster.condition("cameras/one", "Stalled")
+    assert (stalled.status.value, stalled.reason) == ("True", "ReserveTooLarge")
+    assert "goes on where it runs" in stalled.message
+    assert cluster.condition("cameras/one", "Ready").status.value == "True"
+    cluster.services["cameras/two"] = within("shared", named("two"))
+    await settle(cluster)
+    assert reserved(cluster) == {"cameras/one": 0.8, "cameras/two": 0}
+    assert cluster.condition("cameras/one", "Stalled").status.value == "False"
+    writes = cluster.writes
+    assert not (await reconcile(cluster, lambda: 2000, Memory())).changed
+    assert cluster.writes == writes
 
 
 async def test_services_that_ask_for_the_same_device_come_to_share_an_implicit_runtime():

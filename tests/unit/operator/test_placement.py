@@ -20,7 +20,7 @@ from framepilot_operator.cluster.port import (
     WriteRuntime,
 )
 from framepilot_operator.manifests.owner import Owner
-from framepilot_operator.placement import Placement, implicit_name, placed
+from framepilot_operator.placement import Placement, Unplaced, implicit_name, placed
 from support.snapshots import declared_runtime, desired, named, wanting, within
 
 GPU = "example.com/gpu"
@@ -133,10 +133,37 @@ def test_what_cannot_be_used_stays_where_it_runs_and_so_does_its_runtime() -> No
 def test_a_service_without_its_runtime_is_told_what_to_do() -> None:
     placement = placed(Snapshot((within("missing", named("one")),)))
     assert placement.unplaced == {
-        "cameras/one": "there is no InferenceRuntime 'missing' in namespace 'cameras'; declare it, or remove "
-        "placement.runtimeRef"
+        "cameras/one": Unplaced(
+            "RuntimeNotFound",
+            "there is no InferenceRuntime 'missing' in namespace 'cameras'; declare it, or remove placement.runtimeRef",
+        )
     }
     assert placement.waiting == frozenset()
+
+
+def test_a_service_that_is_refused_its_reserve_stays_where_it_runs_and_takes_nothing_from_those_who_come_there():
+    """It wants to leave its instance, and nobody may have what it holds before it could."""
+    elsewhere, here = Owner.runtime("cameras/elsewhere"), Owner.runtime("cameras/here")
+    services = (
+        within("elsewhere", named("full"), "90%"),
+        within("elsewhere", named("one"), "60%"),
+        within("here", named("two"), "60%"),
+    )
+    (pipeline,) = desired().pipelines
+    instances = tuple(
+        Instance(owner, "u", desired().model_copy(update={"pipelines": pipelines}), running=True)
+        for owner, pipelines in (
+            (elsewhere, (pipeline.model_copy(update={"service": "cameras/full", "reserve": 0.9}),)),
+            (here, (pipeline.model_copy(update={"service": "cameras/one", "reserve": 0.6}),)),
+        )
+    )
+    placement = placed(Snapshot(services, (declared_runtime("elsewhere"), declared_runtime("here")), instances))
+    assert {key: each.reason for key, each in placement.unplaced.items()} == {
+        "cameras/one": "ReserveTooLarge",
+        "cameras/two": "ReserveTooLarge",
+    }
+    assert members(placement) == {"runtime cameras/elsewhere": ["cameras/full"]}
+    assert (placement.kept, placement.abandoned) == ({"cameras/one", "cameras/two"}, ())
 
 
 @given(

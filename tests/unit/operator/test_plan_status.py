@@ -16,7 +16,7 @@ from framepilot.resources.quantities import duration_ms, fraction
 from framepilot.resources.service import InferenceService
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.plan_status import plan_status
-from framepilot_operator.planning.rates import ENOUGH, item_rates
+from framepilot_operator.planning.rates import ENOUGH, ItemRate, item_rates
 from framepilot_operator.status import Facts, service_status
 from support.resources import service_document
 from support.snapshots import SERVICE, declared, module
@@ -39,6 +39,20 @@ def test_it_says_what_is_decided_what_it_should_bring_and_why() -> None:
 def test_noise_in_what_was_measured_changes_nothing_that_is_reported(cycle_ms: float, utilization: float) -> None:
     before = plan_status(planned(), None)
     assert plan_status(planned(8, cycle_ms, utilization, "another"), before) == before
+
+
+def tuned(found: str | None) -> ServicePlan:
+    plan = planned()
+    return replace(plan, modules=tuple(replace(module, tuning=found) for module in plan.modules))
+
+
+def test_what_is_found_while_it_runs_is_reported_until_it_is_found_to_be_over() -> None:
+    contended = plan_status(tuned("twice as long"), None)
+    assert contended.modules[0].tuning == "twice as long"
+    # An operator that has just begun knows nothing, and writes nothing.
+    assert plan_status(tuned(None), contended) == contended
+    assert plan_status(tuned(""), contended).modules[0].tuning is None
+    assert plan_status(tuned(None), None).modules[0].tuning is None
 
 
 def test_another_decision_comes_with_its_own_reason() -> None:
@@ -106,11 +120,11 @@ def test_the_rate_of_a_later_module_is_known_once_enough_was_counted() -> None:
     ]
     service = parsed(document)
     face, age = (service.key, "face"), (service.key, "age")
-    assert item_rates(service, {}) == {face: 10.0}
+    assert item_rates(service, {}) == {face: ItemRate(10.0)}
     few = {"face": counted("face", ENOUGH - 1), "age": counted("age", 3 * ENOUGH)}
-    assert item_rates(service, few) == {face: 10.0}
+    assert item_rates(service, few) == {face: ItemRate(10.0)}
     many = {"face": counted("face", ENOUGH), "age": counted("age", 3 * ENOUGH)}
-    assert item_rates(service, many) == {face: 10.0, age: 30.0}
+    assert item_rates(service, many) == {face: ItemRate(10.0), age: ItemRate(30.0, at_once=3.0)}
 
 
 def test_a_stream_without_a_declared_rate_leaves_rates_unknown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hypothesis import given
@@ -12,9 +13,12 @@ from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, Mod
 from framepilot.contract.observed import ProfilePoint
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.service import InferenceService
+from framepilot_operator.planning.load import Key
+from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.plan import ServicePlan
-from framepilot_operator.planning.planner import CLEARLY_BETTER, USABLE, plan
+from framepilot_operator.planning.planner import CLEARLY_BETTER, plan
 from framepilot_operator.planning.profile import ModuleProfile, from_observed
+from framepilot_operator.planning.rates import ItemRate
 from support.resources import service_document
 
 KEY = "cameras/lobby"
@@ -31,8 +35,11 @@ class Case:
         return self.service.model_copy(update={"spec": self.service.spec.model_copy(update={"objective": objective})})
 
 
-def service(modules: list[dict[str, object]], latency: str) -> InferenceService:
+def service(
+    modules: list[dict[str, object]], latency: str, stream: Mapping[str, object] | None = None
+) -> InferenceService:
     document = service_document()
+    document["spec"]["streams"][0].update(stream or {})
     document["spec"]["modules"] = modules
     document["spec"]["objective"]["latency"] = latency
     resource = parse_resource(document, "test")
@@ -248,6 +255,103 @@ def test_what_runs_is_kept_until_another_plan_is_clearly_better():
     assert kept.modules[0].batch.size == 8
     better = Case(case.service, {(KEY, "face"): measured({1: 10, 8: 40, 16: 60})}, {"face": None})
     assert planned(better, previous=running.model_copy(update={"modules": (eight,)})).modules[0].batch.size == 16
+
+
+def rated(per_s: dict[str, float], points: dict[int, float], latency: str = "1s") -> dict[str, int]:
+    """The sizes of modules that are alike, at these rates."""
+    modules = [{**face(), "name": name} for name in per_s]
+    profiles = {(KEY, name): measured(points) for name in per_s}
+    rates = {(KEY, name): ItemRate(each) for name, each in per_s.items()}
+    made = plan([service(modules, latency)], profiles, {}, rates)[KEY]
+    return {module.name: module.batch.size for module in made.modules}
+
+
+def test_the_module_that_gets_most_has_the_larger_batches():
+    points = {1: 10, 2: 12, 4: 16, 8: 24, 16: 40}
+    sizes = rated({"seldom": 20, "often": 1000}, points, "70ms")
+    assert sizes["often"] > sizes["seldom"]
+    assert rated({"often": 20, "seldom": 1000}, points, "70ms") == {
+        "often": sizes["seldom"],
+        "seldom": sizes["often"],
+    }
+
+
+def test_a_batch_that_cannot_fill_is_not_worth_its_latency():
+    points = {1: 10, 2: 12, 4: 16, 8: 24, 16: 40, 32: 72}
+    assert rated({"m": 1000}, points) == {"m": 32}
+    # In the 800 ms that an item may take, 8 more come.
+    assert rated({"m": 10}, points) == {"m": 8}
+    assert rated({"m": 0.1}, points) == {"m": 1}
+
+
+def test_what_comes_at_once_fills_a_batch_however_seldom_it_comes():
+    assert ItemRate(0.1, at_once=8).most_in(0.1) == 8
+    assert ItemRate(100, dispersion=4.0).most_in(0.16) > ItemRate(100).most_in(0.16)
+
+
+def test_a_batch_may_wait_for_all_that_the_objective_leaves_if_frames_do_not_wait_for_it():
+    profiles = {(KEY, "face"): measured({1: 10, 2: 12, 4: 20})}
+
+    def batch(source: dict[str, object], rates: dict[Key, ItemRate], told: dict[str, Pipeline]) -> Batch:
+        case = Case(service([face()], "500ms", source), profiles, {"face": None})
+        return plan([case.service], case.profiles, told, rates)[KEY].modules[0].batch
+
+    camera = {"source": "rtsp://camera/1"}
+    unknown = batch(camera, {}, {})
+    assert (unknown.size, unknown.max_wait_ms) == (4, USABLE * 500 - 24)
+    # When its rate becomes known, the wait stays.
+    assert batch(camera, {(KEY, "face"): ItemRate(50)}, {}) == unknown
+    # A file gives frames as fast as they are served: waiting for more than a batch takes would only hold it up.
+    assert batch({"source": "file:videos/door.mp4"}, {}, {}).max_wait_ms == 24
+
+
+def test_a_wait_that_is_much_too_short_is_not_kept():
+    case = Case(
+        service([face()], "500ms", {"source": "rtsp://camera/1"}), {(KEY, "face"): measured({4: 20})}, {"face": None}
+    )
+    before = as_pipeline(case, planned(case))
+    short = before.modules[0].batch.model_copy(update={"max_wait_ms": 24.0})
+    told = before.model_copy(update={"modules": (before.modules[0].model_copy(update={"batch": short}),)})
+    assert plan([case.service], case.profiles, {KEY: told})[KEY].modules[0].batch == before.modules[0].batch
+
+
+def running(case: Case, size: int) -> Pipeline:
+    made = as_pipeline(case, planned(case)).model_copy(update={"objective_ms": 1000})
+    module = made.modules[0].model_copy(update={"batch": Batch(size=size, max_wait_ms=1)})
+    return made.model_copy(update={"modules": (module,)})
+
+
+def test_what_runs_is_left_when_the_device_can_hardly_keep_up_with_it():
+    case = Case(service([face()], "1s"), {(KEY, "face"): measured({1: 10, 8: 40, 16: 75})}, {"face": None})
+    told = {KEY: running(case, 8)}
+
+    def size(rate: ItemRate) -> int:
+        return plan([case.service], case.profiles, told, {(KEY, "face"): rate})[KEY].modules[0].batch.size
+
+    assert size(ItemRate(170)) == 8
+    assert size(ItemRate(190)) == 16
+    # Bursts need more room.
+    assert size(ItemRate(170, dispersion=4.0)) == 16
+
+
+def test_rates_of_which_one_is_missing_weigh_nothing():
+    case = Case(
+        service([face(), {**face(), "name": "age"}], "70ms"),
+        {(KEY, name): measured({1: 10, 2: 12, 4: 16, 8: 24}) for name in ("face", "age")},
+        {"face": None, "age": None},
+    )
+    made = plan([case.service], case.profiles, {}, {(KEY, "face"): ItemRate(0.1)})
+    unknown = plan([case.service], case.profiles, {})
+    assert [each.batch for each in made[KEY].modules] == [each.batch for each in unknown[KEY].modules]
+
+
+def test_noise_that_makes_what_runs_a_little_too_slow_is_borne():
+    case = Case(service([face()], "100ms"), {(KEY, "face"): measured({1: 10, 2: 12, 4: 16})}, {"face": None})
+    told = as_pipeline(case, planned(case))
+    slower = Case(case.service, {(KEY, "face"): measured({1: 10.2, 2: 12.3, 4: 16.4})}, {"face": None})
+    again = planned(slower, previous=told)
+    assert again.feasible
+    assert [module.batch for module in again.modules] == [module.batch for module in told.modules]
 
 
 def test_a_new_module_without_a_profile_leaves_the_others_as_they_are():

@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from framepilot.contract.observed import ObservedModule, ObservedPipeline, ObservedStream, StreamState
+from framepilot.contract.observed import ObservedModule, ObservedPipeline, ObservedState, ObservedStream, StreamState
 from framepilot.resources.meta import Condition
 from framepilot.resources.service import InferenceServiceStatus
 from framepilot.rollouts.state import RolloutState
 from framepilot_operator.cluster.port import Instance
+from framepilot_operator.placement import Unplaced
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.status import Facts, service_status
 from support.snapshots import OWNER, SERVICE, UID, declared, desired, module, observed, rollout, stream
@@ -103,6 +104,54 @@ def test_an_objective_that_no_plan_holds_says_what_could_be_held():
     assert "about 520 ms" in condition(found, "Feasible").message
 
 
+def keeping(attainment: float | None, objective_ms: float | None = 200, uid: str = UID) -> Facts:
+    """The service, of which such a share of frames keeps to this objective."""
+    found = facts(module())
+    pipeline = ObservedPipeline(service=SERVICE, uid=uid, objective_ms=objective_ms, attainment=attainment)
+    state = found.instance.observed.model_copy(update={"pipelines": (pipeline,)})
+    return replace(found, instance=replace(found.instance, observed=state))
+
+
+def test_an_objective_that_most_frames_keep_to_is_met():
+    found = keeping(0.995)
+    assert said(found, "ObjectiveMet") == ("True", "Met")
+    assert service_status(found, 1000).attainment == "99%"
+
+
+def test_an_objective_that_frames_miss_says_how_many_do_and_what_could_be_held():
+    found = keeping(0.5)
+    assert said(found, "ObjectiveMet") == ("False", "Missed")
+    assert condition(found, "ObjectiveMet").message == (
+        "About 51% of the frames are delivered within 200 ms, and 99% are to be."
+    )
+    too_short = replace(found, plan=ServicePlan(SERVICE, 200, (), "too slow", 400, feasible=False, needed_ms=512.3))
+    assert "about 520 ms could be held" in condition(too_short, "ObjectiveMet").message
+    assert service_status(found, 1000).attainment == "51%"
+
+
+def test_what_is_missed_is_missed_until_clearly_fewer_frames_are_late():
+    missed = service_status(keeping(0.97), 1000)
+    assert said(reporting(keeping(0.993), missed), "ObjectiveMet") == ("False", "Missed")
+    assert said(reporting(keeping(0.996), missed), "ObjectiveMet") == ("True", "Met")
+    edited = missed.model_copy(update={"observed_generation": 0})
+    assert said(reporting(keeping(0.993), edited), "ObjectiveMet") == ("True", "Met")
+
+
+def test_what_was_measured_of_another_objective_or_service_or_not_at_all_says_nothing_of_this_one():
+    for found in (keeping(0.5, objective_ms=300), keeping(0.5, uid="declared again"), keeping(None), facts()):
+        assert said(found, "ObjectiveMet") == ("Unknown", "NotMeasured")
+        assert service_status(found, 1000).attainment is None
+
+
+def test_an_app_that_does_not_say_how_it_keeps_to_the_objective_is_read():
+    state = facts(module()).instance.observed.model_dump(mode="json", by_alias=True)
+    for pipeline in state["pipelines"]:
+        del pipeline["attainment"]
+    found = facts(module())
+    found = replace(found, instance=replace(found.instance, observed=ObservedState.model_validate(state)))
+    assert said(found, "ObjectiveMet") == ("Unknown", "NotMeasured")
+
+
 def test_a_service_that_gets_no_device_is_not_feasible_and_says_who_has_it():
     found = replace(facts(), shortage="nvidia.com/gpu is held by cameras/hall")
     assert said(found, "Feasible") == ("False", "NoDevice")
@@ -116,10 +165,19 @@ def test_an_objective_that_does_not_fit_beside_others_names_them():
 
 
 def test_a_service_without_a_place_is_stalled_and_not_under_way():
-    found = replace(facts(), instance=None, plan=None, unplaced="there is no InferenceRuntime 'x'; declare it")
+    found = replace(facts(), instance=None, plan=None, unplaced=Unplaced("RuntimeNotFound", "there is no runtime"))
     assert said(found, "Stalled") == ("True", "RuntimeNotFound")
     assert said(found, "Reconciling") == ("False", "UpToDate")
     assert said(found, "Ready") == ("False", "NoInstance")
+    assert condition(found, "Stalled").message == "It has no place: there is no runtime"
+
+
+def test_one_that_is_refused_a_place_and_runs_still_says_that_it_does():
+    found = replace(facts(module()), plan=None, unplaced=Unplaced("ReserveTooLarge", "others hold it"))
+    assert said(found, "Ready") == ("True", "Serving")
+    assert said(found, "Stalled") == ("True", "ReserveTooLarge")
+    message = condition(found, "Stalled").message
+    assert message == "It has no place: others hold it; what it was declared before goes on where it runs"
 
 
 def test_what_another_service_of_the_name_does_in_the_instance_is_not_this_ones():

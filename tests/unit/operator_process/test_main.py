@@ -22,6 +22,7 @@ APP.command()(run)
         (["--app-image=app:1"], "--no-leader-elect"),
         (["--app-image=app:1", "--lease-namespace=ours", "--lease-seconds=1"], "lease-seconds"),
         (["--app-image=app:1", "--lease-namespace=ours", "--image-pull-policy=Sometimes"], "IfNotPresent"),
+        (["--app-image=app:1", "--no-leader-elect", "--price=cpu=-1"], "the price of cpu: '-1' is not a price"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_with_what_would(

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -98,26 +99,30 @@ def test_a_search_that_is_cut_short_knows_what_it_may_have_missed(seed: int, wor
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.floats(1.0, 3.0))
-def test_plans_for_budgets_around_one_are_plans_and_one_of_them_keeps_it(seed: int, looseness: float) -> None:
-    one = read_workload(workload(seed)).modules[0]
-    budget, longest_ms = looseness * one.least_latency_ms, 3 * one.least_latency_ms
-    exact = ModuleSearch(one, longest_ms, most_pieces=MOST_VISITS)
-    pieces = exact.within(0.0, math.inf, MOST_VISITS)
-    search = ModuleSearch(one, longest_ms)
-    search.around(budget)
-    costs = [piece.cost(budget) for piece in search.pieces if piece.low <= budget * (1 + 1e-9)]
-    assert costs
-    if exact.complete:
-        least = min(piece.cost(budget) for piece in pieces if piece.low <= budget * (1 + 1e-9))
-        assert min(costs) >= least * (1 - 1e-9)
+@given(st.integers(0, 10**6), st.sampled_from((workload, gpu_workload)), st.booleans())
+def test_greedy_plans_are_made_at_what_their_costs_say(
+    seed: int, table: Callable[[int], dict[str, object]], whole: bool
+) -> None:
+    one = read_workload(table(seed)).modules[0]
+    search = ModuleSearch(one, 4 * one.least_latency_ms, "whole" if whole else "fractional")
+    budgets = np.geomspace(0.9 * one.least_latency_ms, 5 * one.least_latency_ms, 40)
+    costs, dummies = search.costs(budgets)
+    for budget, cost, number in zip(budgets.tolist(), costs.tolist(), dummies.tolist(), strict=True):
+        made = search.cheapest(budget, number)
+        if cost < math.inf:
+            assert made is not None
+            assert made.low <= budget * (1 + 1e-9)
+            assert made.cost(budget) <= cost * (1 + 1e-9)
+        else:
+            # The first is too short, the last is longer than any budget may be.
+            assert made is None or budget < 1.01 * one.least_latency_ms or budget > search.longest_ms
 
 
 def costs_of_instances(one: WorkloadModule) -> None:
     """Each piece, at some of its budgets, costs what its instances cost."""
     search = ModuleSearch(one, 4 * one.least_latency_ms)
     search.within(0.0, math.inf, 500)
-    search.around(2 * one.least_latency_ms)
+    search.cheapest(2 * one.least_latency_ms, 1)
     for piece in search.pieces:
         for share in (0.0, 0.01, 0.5, 1.0):
             budget = piece.low + share * (piece.high - piece.low)

@@ -144,7 +144,7 @@ def test_what_users_type_and_see() -> None:
     version = crd["spec"]["versions"][0]
     assert version["subresources"] == {"status": {}}
     assert [column["name"] for column in version["additionalPrinterColumns"]] == [
-        "Ready", "Reason", "Models", "Objective", "Message", "Age",
+        "Ready", "Reason", "Models", "Objective", "Attainment", "Message", "Age",
     ]  # fmt: skip
 
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot.resources.quantities import DURATION, PERCENT, duration_ms, format_duration, format_percent, fraction
+from framepilot.resources.quantities import (
+    DURATION,
+    PERCENT,
+    PROMISE,
+    SHARE,
+    duration_ms,
+    format_duration,
+    format_percent,
+    fraction,
+)
 
 durations = st.from_regex(DURATION.pattern, fullmatch=True)
 percents = st.from_regex(PERCENT.pattern, fullmatch=True)
@@ -67,6 +76,28 @@ def test_anything_else_is_no_percent(text: str) -> None:
         ValueError, match="is not a percent; write a number from 0 to 100 and a percent sign, such as 60%"
     ):
         fraction(text)
+
+
+@given(st.from_regex(PROMISE.pattern, fullmatch=True))
+def test_a_share_that_can_be_promised_is_a_percent_of_half_or_more_and_not_of_all(text: str) -> None:
+    assert 0.5 <= fraction(text) < 1
+
+
+@pytest.mark.parametrize("text", ["100%", "100.0%", "0%", "49.9%", "99.999%", "099%", "99"])
+def test_any_other_share_cannot_be_promised(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a share that can be promised; write a percent from 50% to 99\.99%"):
+        PROMISE.check(text)
+
+
+@given(st.from_regex(SHARE.pattern, fullmatch=True))
+def test_a_part_of_a_picture_is_a_percent_above_0_and_below_100(text: str) -> None:
+    assert 0 < fraction(text) < 1
+
+
+@pytest.mark.parametrize("text", ["0%", "0.0%", "100%", "-1%", "1", "01%", "0.0001%"])
+def test_any_other_is_no_part_of_a_picture(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a part of a picture; write a percent above 0% and below 100%"):
+        SHARE.check(text)
 
 
 @given(percents)

@@ -35,8 +35,11 @@ def test_an_invalid_resource_is_refused_in_words_that_help(case: InvalidResource
         ("modelprofiles", INVALID_PROFILES),
     ],
 )
-def test_each_rule_of_a_crd_is_broken_by_a_case(crd: str, cases: tuple[InvalidResource, ...]) -> None:
+def test_each_rule_for_what_a_person_writes_is_broken_by_a_case(crd: str, cases: tuple[InvalidResource, ...]) -> None:
     definition = YAML(typ="safe").load((CRDS / f"{crd}.framepilot.dev.yaml").read_text(encoding="utf-8"))
+    for version in definition["spec"]["versions"]:
+        # A status is the operator's; the API server passes over one that stands in a declaration.
+        version["schema"]["openAPIV3Schema"]["properties"].pop("status", None)
     messages = set(rule_messages(definition))
     assert messages
     assert [message for message in messages if not any(case.says in message for case in cases)] == []

@@ -13,7 +13,9 @@ from framepilot.contract.desired import Delivery, DesiredModule, DesiredStream, 
 from framepilot.contract.desired import Name as ContractName
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.profile import ModelProfile
+from framepilot.resources.quantities import duration_ms, fraction
 from framepilot.resources.service import BatchingMode, InferenceService
+from framepilot.resources.stream import Motion
 from framepilot.resources.text import Name, Version
 from framepilot.resources.uris import StoreUri, absolute
 from support.resources import profile_document, service_document
@@ -80,7 +82,9 @@ def test_a_module_batches_as_the_service_unless_it_says_otherwise() -> None:
 
 def test_quantities_are_numbers_in_python() -> None:
     spec = service(objective={"latency": "1.5s"}).spec
-    assert spec.objective.latency_ms == 1500
+    assert (spec.objective.latency_ms, spec.objective.attainment_fraction) == (1500, 0.99)
+    promised = service(objective={"latency": "1.5s", "attainment": "99.9%"}).spec.objective
+    assert promised.attainment_fraction == 0.999
     assert spec.modules[1].where is not None
     assert spec.modules[1].where.min_score_fraction == 0.6
     profile = parse_resource(profile_document(), "profile.yaml")
@@ -148,6 +152,7 @@ def test_a_declared_stream_and_module_fit_into_desired_state() -> None:
         realtime=stream.effective_realtime,
         transport="udp",
         timeout_ms=stream.timeout_ms,
+        motion={"change": fraction(Motion().change), "at_least_every_ms": duration_ms(Motion().at_least_every)},
     )
     DesiredModule(
         name=module.name,

@@ -6,10 +6,19 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 
 from framepilot_app.supervision.watchdog import EXIT_STATUS, Watchdog
 
 TIMEOUT_S = 100
+
+
+@dataclass
+class Clock:
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -30,7 +39,10 @@ def test_a_device_thread_that_hangs_in_a_batch_ends_the_process_after_saying_wha
         from framepilot_app.supervision.watchdog import Watchdog
         from support.fake_engine import FakeCompiled, frame, graph, journey, module
 
+        called = threading.Event()
+
         def a_call_into_the_driver_that_never_returns(batch):
+            called.set()
             threading.Event().wait()
 
         one = module(FakeCompiled(a_call_into_the_driver_that_never_returns))
@@ -41,6 +53,7 @@ def test_a_device_thread_that_hangs_in_a_batch_ends_the_process_after_saying_wha
         item = Item(journey(of, graph(one)), graph(one).nodes[0], 0, pixels, 1e12, 0.0, 0.0)
         one.enter(1).push([item])
         device.start()
+        called.wait()
         watchdog = Watchdog({"device thread": lambda: device.heartbeat}, 2.0)
         watchdog.start()
         threading.Event().wait()
@@ -86,7 +99,18 @@ def test_a_watchdog_that_is_stopped_ends_nothing():
 
 
 def test_whoever_beats_is_not_stuck_and_whoever_does_not_is_named():
-    watchdog = Watchdog({"device thread": lambda: 100.0, "event loop": lambda: 50.0}, 60.0, clock=lambda: 105.0)
+    clock = Clock(50.0)
+    watchdog = Watchdog({"device thread": lambda: 100.0, "event loop": lambda: 50.0}, 60.0, clock=clock)
+    clock.now = 105.0
     assert watchdog.stuck() is None
-    watchdog = Watchdog({"device thread": lambda: 100.0, "event loop": lambda: 50.0}, 60.0, clock=lambda: 111.0)
+    clock.now = 111.0
     assert watchdog.stuck() == "the event loop has given no sign of life for 61 s"
+
+
+def test_a_process_that_was_stopped_as_a_whole_is_not_stuck_when_it_goes_on():
+    clock = Clock(0.0)
+    watchdog = Watchdog({"device thread": lambda: 0.0}, 60.0, clock=clock)
+    for clock.now in (6.0, 12.0, 500.0, 506.0, 530.0, 554.0):
+        assert watchdog.look() is None
+    clock.now = 561.0
+    assert watchdog.look() == "the device thread has given no sign of life for 61 s"

@@ -1,27 +1,27 @@
-"""What `/metrics` says of a state, and of frames as they end."""
+"""What `/metrics` says of a state."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from framepilot.contract import metrics as names
-from framepilot.contract.events import FrameId
 from framepilot.contract.observed import (
     Device,
     FrameCounts,
     ObservedModule,
     ObservedPipeline,
     ObservedSink,
+    ObservedStage,
     ObservedState,
     ObservedStream,
+    ParameterBytes,
     ServingModel,
 )
 from framepilot.rollouts.state import RolloutState
-from framepilot_app.frames import Delivered, Dropped, DropReason, Frame
+from framepilot_app.frames import DropReason
 from framepilot_app.sinks.outbox import Loss
-from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
+from framepilot_app.telemetry.metrics import Failures, StateCollector
 
 SERVICE = "tests/door"
 MODULE = {"service": SERVICE, "module": "m"}
@@ -38,18 +38,6 @@ def scraped(**fields) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: state, lambda: 0.0, lambda: Failures(threads={}, tasks=0)))
     return registry
-
-
-def frame(objective_s: float = 0.2) -> Frame:
-    return Frame(
-        id=FrameId(service=SERVICE, stream="s", epoch=1, sequence=0),
-        image=np.zeros((1, 1, 3), np.uint8),
-        captured_at=100.0,
-        captured_unix=0.0,
-        deadline=100.0 + objective_s,
-        enforced=True,
-        priority=50,
-    )
 
 
 def test_the_objective_of_a_service_is_in_seconds() -> None:
@@ -92,15 +80,38 @@ def test_a_rollout_is_in_one_state_and_what_it_took_is_in_seconds() -> None:
     assert scraped(modules=(module(),)).get_sample_value(state, {**MODULE, "state": "Serving"}) is None
 
 
-@pytest.mark.parametrize(
-    ("outcome", "within"),
-    [
-        (Delivered(frame(), (), latency_ms=150), 1),
-        (Delivered(frame(), (), latency_ms=250), 0),
-        (Dropped(frame(), DropReason.LATE), 0),
-    ],
-)
-def test_a_frame_is_within_its_objective_if_it_was_delivered_in_time(outcome, within) -> None:
-    metrics = Metrics(CollectorRegistry())
-    metrics.frame(outcome)
-    assert metrics.registry.get_sample_value(names.FRAMES_WITHIN.name, {"service": SERVICE, "stream": "s"}) == within
+def test_frames_within_the_objective_are_those_of_the_account() -> None:
+    frames = FrameCounts(ingested=5, delivered=4, within=3, in_flight=1)
+    stream = ObservedStream(service=SERVICE, name="s", source="test://1x1", state="running", frames=frames)
+    registry = scraped(streams=(stream,))
+    assert registry.get_sample_value(names.FRAMES_WITHIN.name, {"service": SERVICE, "stream": "s"}) == 3
+
+
+def test_device_time_is_that_which_each_service_was_charged_with() -> None:
+    pipelines = (
+        ObservedPipeline(service=SERVICE, uid="u", device_s=2.5),
+        ObservedPipeline(service="tests/yard", uid="v"),
+    )
+    registry = scraped(pipelines=pipelines)
+    charged = names.SERVICE_DEVICE_SECONDS.name
+    assert registry.get_sample_value(charged, {"service": SERVICE}) == 2.5
+    assert registry.get_sample_value(charged, {"service": "tests/yard"}) == 0
+
+
+def test_parameters_are_counted_once_and_for_each_that_uses_them() -> None:
+    registry = scraped(parameters=ParameterBytes(unique=100, referenced=250))
+    assert registry.get_sample_value(names.PARAMETERS_UNIQUE.name) == 100
+    assert registry.get_sample_value(names.PARAMETERS_REFERENCED.name) == 250
+    assert scraped().get_sample_value(names.PARAMETERS_UNIQUE.name) is None
+
+
+def test_a_shared_stage_is_counted_by_a_name_that_follows_from_its_modules_alone() -> None:
+    modules = ("tests/door/m", "tests/yard/m")
+    stage = ObservedStage(modules=modules, nodes=7, share=0.9, batches=3, pictures=10, items=20, seconds=0.5)
+    other = stage.model_copy(update={"modules": (*modules, "tests/hall/m"), "batches": 1})
+    registry = scraped(stages=(stage, other))
+    labels = {"shared_stage": stage.short_id, "modules": "2"}
+    assert stage.short_id == ObservedStage(modules=modules).short_id != other.short_id
+    counted = (names.STAGE_BATCHES, names.STAGE_PICTURES, names.STAGE_ITEMS, names.STAGE_SECONDS)
+    assert [registry.get_sample_value(each.name, labels) for each in counted] == [3, 10, 20, 0.5]
+    assert registry.get_sample_value(names.STAGE_BATCHES.name, {"shared_stage": other.short_id, "modules": "3"}) == 1

@@ -27,13 +27,26 @@ class Delivery(StrEnum):
     LOSSLESS = "lossless"  # the source waits; deadlines are reported, never enforced
 
 
+class Engine(StrEnum):
+    """What runs a model's program. A member's value is how `/status` and resources call it."""
+
+    AUTO = "auto"  # the one that is measured to be the fastest on the device
+    TORCH = "torch"
+    ONNX_RUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
 class ModelRef(Document):
-    """One version of one model in a store. `sha256` is the digest of its `model.yaml`, which lists all others."""
+    """One version of one model in a store, and the engine that shall run it.
+
+    `sha256` is the digest of its `model.yaml`, which lists all others.
+    """
 
     name: Name
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
     uri: str
     sha256: Digest | None = None
+    engine: Engine = Engine.TORCH
 
 
 class Batch(Document):
@@ -54,11 +67,19 @@ class Where(Document):
     min_score: Annotated[float, Field(ge=0, le=1)] = 0
 
 
+class DesiredMotion(Document):
+    """A frame is run if this share of the picture has changed since the last one that was, or that was so long ago."""
+
+    change: Annotated[float, Field(gt=0, lt=1)]
+    at_least_every_ms: Annotated[float, Field(gt=0)]
+
+
 class DesiredStream(Document):
     """`fps` caps the rate (absent: the source's own); `realtime` paces the source by it; `loop` starts it again.
 
     `priority` says who goes first when there is more than can be served: the higher.
     `transport` is for RTSP. A live source that is not open, or gives no frame, after `timeout_ms` is stalled.
+    `motion` says which frames are run (absent: all).
     """
 
     name: Name
@@ -70,6 +91,7 @@ class DesiredStream(Document):
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     transport: Literal["tcp", "udp"] = "tcp"
     timeout_ms: Annotated[float, Field(gt=0)] = 5000
+    motion: DesiredMotion | None = None
 
 
 class DesiredModule(Document):
@@ -127,12 +149,14 @@ class Pipeline(Document):
     """What one service runs in this instance. Modules are listed so that inputs come before what they feed.
 
     `uid` is the service's: one that is declared again under the same name is another service, which inherits nothing.
+    `reserve` is the share of the device's time that is its own whenever it has work; what nobody reserved is for all.
     `credentials` names the folder, below that of all credentials, with user names and passwords of streams and sinks.
     """
 
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
     uid: Annotated[str, Field(min_length=1)]
     objective_ms: Annotated[float, Field(gt=0)]
+    reserve: Annotated[float, Field(ge=0, lt=1)] = 0
     credentials: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None = None
     streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
     modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]

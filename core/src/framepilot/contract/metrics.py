@@ -43,6 +43,8 @@ THREAD: Final = "thread"
 SOURCE: Final = "source"
 CLOCK: Final = "clock"
 KIND: Final = "kind"
+SHARED_STAGE: Final = "shared_stage"
+MODULES: Final = "modules"
 
 # Frames: ingested = delivered + dropped + in_flight for each service and stream
 FRAMES_INGESTED: Final = Metric("framepilot_frames_ingested_total", Kind.COUNTER, "Frames decoded.", (SERVICE, STREAM))
@@ -173,6 +175,39 @@ THREADS_DIED: Final = Metric(
 )
 TASKS_FAILED: Final = Metric(
     "framepilot_tasks_failed_total", Kind.COUNTER, "Tasks of workers that raised unexpectedly."
+)
+
+# What is shared. A shared stage is named by its modules, so it keeps its name when a model changes; at a time there are
+# fewer of them than kernels, and a name that was not there before comes only with a change of what is declared.
+SERVICE_DEVICE_SECONDS: Final = Metric(
+    "framepilot_service_device_seconds_total",
+    Kind.COUNTER,
+    "Device time that a service was charged with; what ran once for several is split between them by use.",
+    (SERVICE,),
+)
+PARAMETERS_UNIQUE: Final = Metric(
+    "framepilot_parameters_unique_bytes", Kind.GAUGE, "Parameters that torch's programs use, each counted once."
+)
+PARAMETERS_REFERENCED: Final = Metric(
+    "framepilot_parameters_referenced_bytes", Kind.GAUGE, "The same, each counted for every program that uses it."
+)
+STAGE_BATCHES: Final = Metric(
+    "framepilot_shared_stage_batches_total",
+    Kind.COUNTER,
+    "Batches of a beginning that several modules have in common; `modules` is how many.",
+    (SHARED_STAGE, MODULES),
+)
+STAGE_PICTURES: Final = Metric(
+    "framepilot_shared_stage_pictures_total", Kind.COUNTER, "Pictures that it ran on.", (SHARED_STAGE, MODULES)
+)
+STAGE_ITEMS: Final = Metric(
+    "framepilot_shared_stage_items_total",
+    Kind.COUNTER,
+    "Items that it served; one picture may serve several modules.",
+    (SHARED_STAGE, MODULES),
+)
+STAGE_SECONDS: Final = Metric(
+    "framepilot_shared_stage_seconds_total", Kind.COUNTER, "Device time that it took.", (SHARED_STAGE, MODULES)
 )
 
 # Device: what it does not support, or is not a GPU's, has no sample

@@ -6,13 +6,15 @@ Whoever reads it passes over fields that are unknown, as a newer app may say mor
 
 from __future__ import annotations
 
+import hashlib
+import re
 from enum import StrEnum
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from framepilot.contract.desired import Batch, Digest, Name
+from framepilot.contract.desired import Batch, Digest, Engine, Name
 from framepilot.contract.document import Document, DocumentError, explain
-from framepilot.rollouts.state import RolloutState
+from framepilot.rollouts.state import SETTLED, RolloutState
 
 
 class StreamState(StrEnum):
@@ -41,10 +43,16 @@ class Observation(Document):
 
 
 class FrameCounts(Observation):
-    """The accounting identity: ingested = delivered + sum(dropped) + in_flight, at every moment."""
+    """The accounting identity: ingested = delivered + sum(dropped) + in_flight, at every moment.
+
+    `within` counts those of the delivered that were within the objective, `still` those of the ingested that showed
+    nothing new: each of them ends as dropped for that, but those before it have to end first.
+    """
 
     ingested: int = 0
     delivered: int = 0
+    within: int = 0
+    still: int = 0
     dropped: dict[str, int] = Field(default_factory=dict)
     in_flight: int = 0
 
@@ -74,13 +82,17 @@ class ObservedPipeline(Observation):
     """One service that runs here.
 
     `error` says which of its sinks failed, and why, if any did. `objective_ms` is the latency that is in force for its
-    frames.
+    frames, `attainment` the share of its latest frames that kept to it; None: too few have ended under it. `device_s`
+    are the seconds of the device's time that it was charged with since it began; what runs once for several services is
+    split between them by use.
     """
 
     service: str
     uid: str
     error: str | None = None
     objective_ms: float | None = None
+    attainment: float | None = None
+    device_s: float = 0
 
 
 class ObservedSink(Observation):
@@ -154,10 +166,33 @@ class ProfilePoint(Observation):
     p99_ms: float
 
 
+class BatchCount(Observation):
+    """The batches of one size that ran: how many, and how long they took together."""
+
+    size: int
+    count: int
+    seconds: float
+
+
+class ObservedEngine(Observation):
+    """An engine that could run the serving version: what was measured of it, and why it does not, if it does not.
+
+    One that was given up early has no points of larger sizes.
+    """
+
+    name: str
+    points: tuple[ProfilePoint, ...] = ()
+    reason: str | None = None
+
+
 class ObservedModule(Observation):
     """One module of one service. `profile` is that of the serving version; `items` counts since the start.
 
-    `inputs` are the modules whose detections it takes in the graph that frames enter now.
+    `inputs` are the modules whose detections it takes in the graph that frames enter now. `arrived` counts the items
+    that were made for it, since the start. `batches` count since the serving version began to serve, by the number of
+    items that ran. All of these only rise: who looks twice knows what happened in between. `engine` is the one that
+    runs the serving version, which `profile` was measured on, and `engines` are all that could be asked for. `alone`
+    says why it shares no stage with others; None: it shares one, or there is nobody to share with.
     """
 
     service: str
@@ -169,8 +204,56 @@ class ObservedModule(Observation):
     rollout: ObservedRollout | None = None
     queue: int = 0
     items: int = 0
+    arrived: int = 0
+    batches: tuple[BatchCount, ...] = ()
     latency_ms: Latencies = Latencies()
     profile: tuple[ProfilePoint, ...] = ()
+    engine: str | None = None
+    engines: tuple[ObservedEngine, ...] = ()
+    alone: str | None = None
+
+    def runs_on(self, asked: Engine) -> bool:
+        """Whether what serves runs on the engine that was asked for; an app that names none has torch only."""
+        return asked in {Engine.AUTO, self.engine or Engine.TORCH}
+
+    @property
+    def settled(self) -> bool:
+        """Whether it serves, and no other version is on its way."""
+        return self.serving is not None and (self.rollout is None or self.rollout.state in SETTLED)
+
+
+class ObservedStage(Observation):
+    """A beginning that several modules have in common, which runs once for all of them.
+
+    `modules` are these, sorted, each `<namespace>/<service>/<module>`. `nodes` are the graph's nodes in it, `share`,
+    0..1, is its part of the arithmetic of the largest program that uses it. What follows only rises: `batches` that
+    ran, `pictures` that they had, `items` that these served, as one picture may serve several modules, and `seconds`
+    that the device took for them.
+    """
+
+    modules: tuple[str, ...] = ()
+    nodes: int = 0
+    share: float = 0
+    batches: int = 0
+    pictures: int = 0
+    items: int = 0
+    seconds: float = 0
+
+    @property
+    def short_id(self) -> str:
+        """Eight hexadecimal digits that follow from its modules: what it is called where they are too many to name."""
+        return hashlib.sha256("\n".join(self.modules).encode()).hexdigest()[:8]
+
+
+class ParameterBytes(Observation):
+    """Bytes of the parameters that the torch engine's programs use, by their size in the model's file.
+
+    `unique` counts each once, `referenced` counts it for every program that uses it. Other engines keep copies of their
+    own, which are not in it.
+    """
+
+    unique: int = 0
+    referenced: int = 0
 
 
 class UtilizationSource(StrEnum):
@@ -221,6 +304,12 @@ class Device(Observation):
     memory_bytes: int = 0
     use: DeviceUse | None = None
 
+    @property
+    def plain_class(self) -> str:
+        """The class as resources write it: a product name has spaces and capitals."""
+        plain = re.sub(r"[^a-z0-9._-]+", "-", self.device_class.lower())
+        return plain[:63].strip("-._") or "unknown"
+
 
 class ObservedState(Observation):
     """What one instance is doing now. `error` says why the newest desired state found is not in force, if it is not."""
@@ -235,10 +324,21 @@ class ObservedState(Observation):
     modules: tuple[ObservedModule, ...] = ()
     sinks: tuple[ObservedSink, ...] = ()
     frames: FrameCounts = FrameCounts()
+    stages: tuple[ObservedStage, ...] = ()
+    parameters: ParameterBytes | None = None
+
+    def shares_a_stage(self, service: str, module: str) -> bool:
+        """Whether a part of its batches runs once for others as well, and so takes less time than it would alone."""
+        return any(f"{service}/{module}" in stage.modules for stage in self.stages)
 
     def pipeline(self, service: str, uid: str) -> ObservedPipeline | None:
         """A service as it runs here; None if it does not, or if another of its name does."""
         return next((each for each in self.pipelines if (each.service, each.uid) == (service, uid)), None)
+
+    @property
+    def shared(self) -> tuple[tuple[tuple[str, ...], int, float], ...]:
+        """What the stages are without what is counted of them: modules, nodes and share, sorted."""
+        return tuple(sorted((stage.modules, stage.nodes, stage.share) for stage in self.stages))
 
     def modules_of(self, service: str, uid: str) -> dict[str, ObservedModule]:
         """The modules of a service by name; none if it does not run here, or if another of its name does."""

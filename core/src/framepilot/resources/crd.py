@@ -74,6 +74,7 @@ DEFINITIONS: Final = (
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", "Why it is ready, or not"),
             Column("Models", ".status.conditions[?(@.type=='ModelsReady')].reason", "What happens to its models"),
             Column("Objective", ".spec.objective.latency", "The latency objective"),
+            Column("Attainment", ".status.attainment", "About the share of frames within the objective", priority=1),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", "Why, in a sentence", priority=1),
             _AGE,
         ),

@@ -7,6 +7,7 @@ from typing import Final, Self
 from pydantic import ConfigDict, model_validator
 
 from framepilot.resources.meta import ResourcePart
+from framepilot.resources.quantities import Reserve, fraction
 from framepilot.resources.text import Name, rules
 
 _SAY_ONE_WISH: Final = "isolated refuses what runtimeRef asks for; remove one of them"
@@ -31,6 +32,15 @@ class Placement(ResourcePart):
     """Run in the instance of this runtime, with the other services that name it."""
     isolated: bool = False
     """Share no instance, whatever it asks for."""
+    reserve: Reserve | None = None
+    """The share of the instance's device time that this service gets whenever it has work for it, such as `25%`. What
+    nobody reserved, or has no work for, is shared evenly. The services of an instance reserve at most 95% together.
+    Absent: nothing."""
+
+    @property
+    def reserve_fraction(self) -> float:
+        """The reserve, 0..1; 0 if there is none."""
+        return 0.0 if self.reserve is None else fraction(self.reserve)
 
     @model_validator(mode="after")
     def _one_wish(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -10,6 +11,15 @@ from framepilot.contract.graph import duplicates
 from framepilot.resources.meta import API_VERSION, ObjectMeta, ResourcePart
 from framepilot.resources.quantities import DURATION, Duration, duration_ms
 from framepilot.resources.text import DeviceClass, Digest, Name, Version, list_map, rules
+
+MEASURED_LABEL: Final = "framepilot.dev/measured"
+"""On a profile that the operator wrote, as "true"; any other is a person's."""
+
+
+def labelled_as_measured(labels: Mapping[str, str]) -> bool:
+    """Whether these are the labels of a profile that the operator wrote, and may write anew."""
+    return labels.get(MEASURED_LABEL) == "true"
+
 
 # duration() fails on text that is not one, and that text has a message of its own.
 _BOTH_DURATIONS: Final = f"{DURATION.matches('self.p50')} && {DURATION.matches('self.p99')}"
@@ -53,6 +63,8 @@ class ModelProfileSpec(ResourcePart):
     """The digest of the version's `model.yaml`."""
     device_class: DeviceClass
     """The class of the device, such as `cpu` or `nvidia-t4`."""
+    engine: Name | None = None
+    """The engine that ran it, such as `torch`; absent: it counts for every engine."""
     points: Annotated[
         tuple[ProfilePoint, ...], Field(json_schema_extra={"minItems": 1, "maxItems": 64, **list_map("batch")})
     ]
@@ -80,3 +92,8 @@ class ModelProfile(ResourcePart):
     def key(self) -> str:
         """`namespace/name`."""
         return self.metadata.key
+
+    @property
+    def measured(self) -> bool:
+        """Whether the operator wrote it, and may write it anew."""
+        return labelled_as_measured(self.metadata.labels)

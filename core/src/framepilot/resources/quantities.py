@@ -1,4 +1,6 @@
-"""Durations, percents and amounts: text in a resource (`200ms`, `60%`, `4Gi`), numbers in Python; no floats in the API.
+"""Durations, percents, prices and amounts: text in a resource (`200ms`, `60%`, `0.35`, `4Gi`), numbers in Python.
+
+There are no floats in the API.
 
 A duration is one number above 0 and one unit, a form that CEL's `duration()` reads as well. An amount is a quantity of
 Kubernetes that is not negative; as everywhere in Kubernetes, a whole number may be written without quotes (`cpu: 2`).
@@ -37,6 +39,11 @@ PERCENT: Final = Form(
     "a percent; write a number from 0 to 100 and a percent sign, such as 60%",
     8,
 )
+PROMISE: Final = Form(
+    "[5-9][0-9]([.][0-9]{1,2})?%",
+    "a share that can be promised; write a percent from 50% to 99.99%, such as 99%",
+    8,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +74,37 @@ AMOUNT: Final = IntOrForm(
     32,
 )
 
+_BELOW_ONE: Final = "0[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9])"
+SHARE: Final = Form(
+    f"([1-9][0-9]?([.][0-9]{{1,3}})?|{_BELOW_ONE})%",
+    "a part of a picture; write a percent above 0% and below 100%, such as 1% or 0.5%",
+    8,
+)
+
+RESERVE: Final = Form(
+    f"(([1-9]|[1-8][0-9]|9[0-4])([.][0-9]{{1,3}})?|95([.]0{{1,3}})?|{_BELOW_ONE})%",
+    "a share of a device that can be reserved; write a percent above 0% and at most 95%, such as 25%",
+    8,
+)
+
 SIZE: Final = Form(
     "[1-9][0-9]{0,4}(Mi|Gi|Ti)",
     "a size on disk; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
     8,
 )
 
+PRICE: Final = Form(
+    "(0|[1-9][0-9]{0,6})([.][0-9]{1,6})?",
+    "a price; write a number of 0 or more, below 10 million and with at most 6 digits after its point, such as 0.35",
+    16,
+)
+
 Duration = Annotated[str, DURATION]
 Percent = Annotated[str, PERCENT]
+Promise = Annotated[str, PROMISE]
+Share = Annotated[str, SHARE]
+Reserve = Annotated[str, RESERVE]
+Price = Annotated[str, PRICE]
 Amount = Annotated[str, AMOUNT]
 Size = Annotated[str, SIZE]
 
@@ -121,6 +151,26 @@ def format_percent(value: float) -> str:
     if not 0 <= value <= 1:
         raise ValueError(f"{value} cannot be written as a percent; it must be from 0 to 1")
     return f"{_plain(round(Decimal(value) * 100, 3))}%"
+
+
+def price(text: str) -> float:
+    """The number that a price stands for, in whatever currency prices are.
+
+    Raises:
+        ValueError: it is not a price.
+    """
+    return float(PRICE.check(text))
+
+
+def format_price(value: float) -> str:
+    """The price of a number, to a millionth: `0.35`.
+
+    Raises:
+        ValueError: it is negative, or above 10 million.
+    """
+    if not 0 <= value <= 10_000_000:
+        raise ValueError(f"{value} cannot be written as a price; it must be from 0 to 10,000,000")
+    return _plain(min(round(Decimal(value), 6), Decimal("9999999.999999")))
 
 
 def amount(text: str) -> Decimal:

@@ -10,11 +10,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from framepilot.contract.desired import Engine
 from framepilot.contract.graph import duplicates, module_graph_problems
 from framepilot.resources.meta import API_VERSION, Condition, ObjectMeta, ResourcePart
 from framepilot.resources.placement import Placement
 from framepilot.resources.plan import PlanStatus
-from framepilot.resources.quantities import Duration, Percent, duration_ms, fraction
+from framepilot.resources.quantities import Duration, Percent, Promise, duration_ms, fraction
 from framepilot.resources.sink import Sink
 from framepilot.resources.stream import Stream
 from framepilot.resources.template import InstanceTemplate
@@ -34,6 +35,8 @@ class ModelVersion(ResourcePart):
     version: Version
     sha256: Digest | None = None
     """The digest of its `model.yaml`; absent: whatever the store has."""
+    engine: Engine = Engine.TORCH
+    """What runs it. auto: the engine that is measured to be the fastest on the device, which takes longer to load."""
 
 
 class Where(ResourcePart):
@@ -131,11 +134,18 @@ class Objective(ResourcePart):
 
     latency: Duration
     """From the decoded frame to the sinks, such as `200ms` or `1.5s`."""
+    attainment: Promise = "99%"
+    """The share of frames that are to keep to it, such as `99%`; those passed over for a newer one do not count."""
 
     @property
     def latency_ms(self) -> float:
         """The latency in milliseconds."""
         return duration_ms(self.latency)
+
+    @property
+    def attainment_fraction(self) -> float:
+        """The share of frames, 0..1."""
+        return fraction(self.attainment)
 
 
 class InferenceServiceSpec(ResourcePart):
@@ -175,6 +185,11 @@ class InferenceServiceSpec(ResourcePart):
             raise ValueError(_SAY_RUNTIMES_TEMPLATE)
         return self
 
+    @property
+    def elastic(self) -> bool:
+        """Whether some of its streams give frames as fast as they are served."""
+        return any(stream.elastic for stream in self.streams)
+
     def batching_of(self, module: Module) -> Batching:
         """The batching in force for a module: its own, else the service's."""
         return module.batching or self.batching
@@ -205,6 +220,9 @@ class InferenceServiceStatus(ResourcePart):
     """The names of the instances that run it."""
     plan: PlanStatus | None = None
     """What is planned for it; absent: nothing yet."""
+    attainment: Percent | None = None
+    """About the share of frames within the objective's latency: the objective's own while that is met, and else it
+    moves only when the odds of a miss have doubled or halved; absent: too few frames have ended."""
 
 
 class InferenceService(ResourcePart):

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from framepilot.contract.desired import Delivery
 from framepilot.resources.meta import ResourcePart
-from framepilot.resources.quantities import Duration, duration_ms
+from framepilot.resources.quantities import Duration, Share, duration_ms
 from framepilot.resources.text import Name, rules
 from framepilot.resources.uris import SECRET, SourceUri, holds_secret, is_camera, is_file, is_live, is_rtsp
 
@@ -67,6 +67,16 @@ _RULES: Final = (
 )
 
 
+class Motion(ResourcePart):
+    """Only frames in which something has changed are run; the others are counted as dropped, by the reason `still`."""
+
+    change: Share = "1%"
+    """How much of the picture has to look different from the last one that was run. A lower one notices smaller things.
+    Noise, and light that changes by up to a factor of two, do not count."""
+    at_least_every: Duration = "2s"
+    """When a frame is run though nothing has changed: this long after the last one that was."""
+
+
 class Stream(ResourcePart):
     """One source of frames."""
 
@@ -92,6 +102,8 @@ class Stream(ResourcePart):
     timeout: Duration | None = None
     """How long a live source may take to open, and from one frame to the next, before it is said to be stalled and is
     opened again; absent: 5s."""
+    motion: Motion | None = None
+    """Leave a still scene alone: `motion: {}` runs only frames in which something has changed. Absent: all are run."""
 
     @property
     def effective_delivery(self) -> Delivery:
@@ -104,6 +116,12 @@ class Stream(ResourcePart):
     def effective_realtime(self) -> bool:
         """Whether the source is paced: as declared, else not if it is a file and always if it is live."""
         return self.realtime if self.realtime is not None else not is_file(self.source)
+
+    @property
+    def elastic(self) -> bool:
+        """Whether it gives frames as fast as they are served, so that its rate says nothing of what is wanted."""
+        waits = self.effective_delivery is Delivery.LOSSLESS
+        return waits and not self.effective_realtime and self.fps is None
 
     @property
     def timeout_ms(self) -> float:

@@ -112,14 +112,12 @@ Version = Annotated[
     ),
 ]
 Digest = Annotated[str, Form("[0-9a-f]{64}", "a sha256 digest: 64 lower-case hexadecimal digits", 64)]
-DeviceClass = Annotated[
-    str,
-    Form(
-        "[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?",
-        "a device class such as cpu or nvidia-t4: lower-case letters, digits, '-', '.' and '_', at most 63",
-        63,
-    ),
-]
+DEVICE_CLASS: Final = Form(
+    "[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?",
+    "a device class such as cpu or nvidia-t4: lower-case letters, digits, '-', '.' and '_', at most 63",
+    63,
+)
+DeviceClass = Annotated[str, DEVICE_CLASS]
 ObjectName = Annotated[
     str,
     Form(

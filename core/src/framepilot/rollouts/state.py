@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class RolloutState(StrEnum):
@@ -15,3 +16,7 @@ class RolloutState(StrEnum):
     SWITCHING = "Switching"  # between two batches
     SERVING = "Serving"
     REFUSED = "Refused"  # a verdict against the model: not tried again until the attempt or the digest changes
+
+
+SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
+"""Nothing is under way in these."""

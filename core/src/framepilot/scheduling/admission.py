@@ -3,20 +3,23 @@
 A frame is let in when the work in flight ahead of it leaves it time to make its deadline, and not before the device has
 use for it: what waits at the gate can still be exchanged for a newer frame, and costs nothing but its picture. So under
 more load than capacity nothing is prepared and run only to be dropped late. Who goes first: the higher priority, then
-the stream whose turn it is (`Turns`). How far estimates can be trusted is learned from what came of them (`Margin`).
+the stream whose turn it is (`Turns`); one that is not there at this moment, but soon will be, is waited for while the
+device has enough to do. How far estimates can be trusted is learned from what came of them (`Margin`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from framepilot.contract.events import StreamKey
+from framepilot.scheduling.reserves import NOTHING_RESERVED, shares_of
 
 Group = tuple[str, ...]
-"""Whose frames are served first come, first served: the newest streams of a service, or one lossless stream."""
+"""Whose frames are served first come, first served: the newest streams of a service, or one lossless stream. The first
+part is the service's name."""
 
 START_S: Final = 0.02
 HALF_LIFE_S: Final = 10.0
@@ -64,11 +67,24 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """A stream without a frame at the gate that will soon have one, and more of them than are let in.
+
+    Of the same group and priority as those that wait in its stead; `turn` as in `Waiting`.
+    """
+
+    stream: StreamKey
+    group: Group
+    priority: int
+    turn: float
+
+
+@dataclass(frozen=True, slots=True)
 class InFlight:
     """Frames that were let in and have not ended, of one group and priority; `work` is in device seconds.
 
-    Groups take turns on the device, as services and the streams of one service do; within a group it is first come,
-    first served.
+    Groups take turns on the device: services by their shares of it, those of one service evenly; within a group it is
+    first come, first served.
     """
 
     group: Group
@@ -103,13 +119,22 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nobody may start until a frame in flight has ended or another one has come."""
+    """Nobody may start until a frame in flight has ended or another one has come; `awaited`: whose turn it is."""
+
+    awaited: tuple[StreamKey, ...] = ()
 
 
 Decision = Admit | Refuse | Hold
 
 
-def decide(waiting: Sequence[Waiting], in_flight: Sequence[InFlight], now: float, longest_batch: float) -> Decision:
+def decide(
+    waiting: Sequence[Waiting],
+    in_flight: Sequence[InFlight],
+    now: float,
+    longest_batch: float,
+    coming: Sequence[Coming] = (),
+    reserves: Mapping[str, float] = NOTHING_RESERVED,
+) -> Decision:
     """What to do now; ask again after `Admit` and `Refuse`.
 
     Args:
@@ -117,20 +142,32 @@ def decide(waiting: Sequence[Waiting], in_flight: Sequence[InFlight], now: float
         in_flight: all that has started and not ended, with at least one frame each.
         now: monotonic seconds.
         longest_batch: seconds for which a batch of less urgent work can hold the device.
+        coming: streams that will soon have a frame.
+        reserves: what services reserved of the device's time, 0..1.
     """
+    groups = {each.group for each in waiting} | {each.group for each in in_flight}
+    shares = shares_of({service for service, *_ in groups}, reserves)
+    own: dict[Group, list[InFlight]] = {}
+    for each in in_flight:
+        own.setdefault(each.group, []).append(each)
     frames: dict[tuple[Group, int], int] = {}
     hopeless: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
+    awaited: list[StreamKey] = []
     for frame in sorted(waiting, key=lambda each: (-each.priority, each.turn)):
         key = frame.group, frame.priority
         if key not in frames:
-            frames[key] = frames_ahead(frame.group, frame.priority, in_flight)
+            frames[key] = frames_ahead(frame.group, frame.priority, own.get(frame.group, ()))
         if frames[key] and now + frame.cost.alone > frame.deadline:
             hopeless.append(frame.stream)
             continue
         if key in kept_free or frames[key] >= frame.room:
             continue
-        expected = _ahead(frame, in_flight, longest_batch) + frame.cost.alone
+        if busy(frames[key], frame.room) and (before := _before(frame, coming)):
+            kept_free.add(key)
+            awaited += before
+            continue
+        expected = _ahead(frame, in_flight, longest_batch, shares) + frame.cost.alone
         time = frame.deadline - now
         # With little ahead of it, waiting would not make it safer.
         margin = min(frame.margin, MOST_SHARE * time) if busy(frames[key], frame.room) else 0.0
@@ -144,7 +181,21 @@ def decide(waiting: Sequence[Waiting], in_flight: Sequence[InFlight], now: float
             # Its stream's next frame will be younger, and may fit: if others took the place, then those whose frames
             # come just when one becomes free would get more than their share.
             kept_free.add(key)
-    return Refuse(tuple(hopeless)) if hopeless else Hold()
+    return Refuse(tuple(hopeless)) if hopeless else Hold(tuple(awaited))
+
+
+def _before(frame: Waiting, coming: Iterable[Coming]) -> list[StreamKey]:
+    """Those that would be more than a frame behind if this one went first.
+
+    Otherwise whoever's frames happen to come just when there is room would get more than its share: cameras in step
+    keep their order for hours.
+    """
+    kind = frame.group, frame.priority
+    return [
+        each.stream
+        for each in coming
+        if (each.group, each.priority) == kind and frame.turn - each.turn > frame.cost.work
+    ]
 
 
 def frames_ahead(group: Group, priority: int, in_flight: Iterable[InFlight]) -> int:
@@ -157,23 +208,29 @@ def busy(frames: int, room: int) -> bool:
     return frames >= OVERTAKE_BELOW * room
 
 
-def _ahead(frame: Waiting, in_flight: Sequence[InFlight], longest_batch: float) -> float:
+def _ahead(frame: Waiting, in_flight: Sequence[InFlight], longest_batch: float, shares: Mapping[str, float]) -> float:
     """Device seconds until a frame that is let in now has its turn.
 
-    Its own group's work goes before it, and that of higher priorities. Another group of its priority takes turns with
-    its own, so it gets no more meanwhile than the own one. Of lower priorities only a batch that runs already counts.
+    Its own group's work goes before it, and that of higher priorities. Another group of its service and priority takes
+    turns with its own, so it gets no more meanwhile than the own one; another service gets as much more or less as its
+    share of the device is than that of the own one. Of lower priorities only a batch that runs already counts.
     """
     own = sum(each.work for each in in_flight if each.group == frame.group and each.priority == frame.priority)
-    ahead = own
-    lower = 0.0
+    within = higher = lower = 0.0
+    service = frame.group[0]
+    beside: dict[str, float] = {}
     for each in in_flight:
         if each.priority > frame.priority:
-            ahead += each.work
+            higher += each.work
         elif each.priority < frame.priority:
             lower += each.work
+        elif each.group[0] != service:
+            beside[each.group[0]] = beside.get(each.group[0], 0.0) + each.work
         elif each.group != frame.group:
-            ahead += min(each.work, own + frame.cost.work)
-    return ahead + min(lower, longest_batch)
+            within += min(each.work, own + frame.cost.work)
+    turns = (own + within + frame.cost.work) / shares[service]
+    others = sum(min(work, turns * shares[other]) for other, work in beside.items())
+    return own + within + higher + others + min(lower, longest_batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +263,10 @@ class Margin:
 
 
 class Turns:
-    """Whose turn it is: the stream that was given the least work goes first, by priority class.
+    """Whose turn it is: the stream that was given the least work goes first, by priority class, within its service.
+
+    Between services nothing is decided here: how far each may fill the device is a matter of its room, of what a frame
+    has to expect, and of the shares by which batches are chosen. They advance at different speeds.
 
     Start-time fair queueing (Goyal et al., SIGCOMM '96): a stream that asks for less than its share waits for nobody,
     and cannot claim later what it left unused; but for a few frames, because only the newest frame of a stream waits,
@@ -214,18 +274,19 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._virtual: dict[int, float] = {}
+        self._virtual: dict[tuple[int, str], float] = {}
         self._finish: dict[tuple[int, StreamKey], float] = {}
 
     def turn(self, stream: StreamKey, priority: int, work: float) -> float:
         """What orders the streams of a priority, for a frame of so much work: the least goes first."""
-        earliest = self._virtual.get(priority, 0.0) - CLAIM_FRAMES * work
+        earliest = self._virtual.get((priority, stream[0]), 0.0) - CLAIM_FRAMES * work
         return max(earliest, self._finish.get((priority, stream), 0.0))
 
     def charge(self, stream: StreamKey, priority: int, work: float) -> None:
         """A frame of this stream, of so much work, was let in."""
         start = self.turn(stream, priority, work)
-        self._virtual[priority] = max(start, self._virtual.get(priority, 0.0))
+        kind = priority, stream[0]
+        self._virtual[kind] = max(start, self._virtual.get(kind, 0.0))
         self._finish[priority, stream] = start + work
 
     def forget(self, stream: StreamKey) -> None:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
+
+MOST: Final = 4.0
+"""How many times as long as expected a batch counts at most."""
 
 
 def batch_sizes(cap: int) -> tuple[int, ...]:
@@ -66,10 +70,11 @@ class LatencyModel:
         """The model after one more batch of a measured size: exponentially weighted.
 
         The other sizes change by the same factor. What slows one down, a busy machine or a warm chip, slows all; and
-        a size that looks too slow to be run would never be measured again.
+        a size that looks too slow to be run would never be measured again. What takes over `MOST` times as long counts
+        as that: a machine that stood still for a minute is not slow afterwards, and one that is slow shows it again.
         """
         before = dict(self.points).get(size)
         if before is None or before <= 0:
             return self
-        factor = 1 + weight * (seconds / before - 1)
+        factor = 1 + weight * (min(seconds / before, MOST) - 1)
         return LatencyModel(tuple((known, duration * factor) for known, duration in self.points))

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from framepilot.contract.desired import DesiredState, Verdict, judge
 from framepilot.contract.document import DocumentError
 from framepilot.contract.observed import FrameCounts
+from framepilot_app.modules.merger import Sharing
 from framepilot_app.modules.module import Module
 from framepilot_app.service import Machinery, Service
 
@@ -25,11 +26,12 @@ log = logging.getLogger(__name__)
 class Controller:
     """Makes the services follow the desired state. Used on the event loop."""
 
-    def __init__(self, machinery: Machinery) -> None:
+    def __init__(self, machinery: Machinery, sharing: Sharing) -> None:
         self.desired: DesiredState | None = None
         self.error: str | None = None
         self.services: dict[str, Service] = {}
         self.past: list[FrameCounts] = []
+        self.sharing = sharing
         self._machinery = machinery
         self._closing: dict[asyncio.Task[None], Service] = {}
 
@@ -56,6 +58,7 @@ class Controller:
         while self._closing:
             await asyncio.wait([*self._closing])
             self._tell_device()
+        self.sharing.close()
 
     def _accept(self, content: bytes | OSError) -> str | None:
         if isinstance(content, OSError):
@@ -98,6 +101,9 @@ class Controller:
                 self.services[name] = Service(pipeline, self._machinery)
             elif service.declared != pipeline:
                 service.follow(pipeline)
+        reserves = {pipeline.service: pipeline.reserve for pipeline in desired.pipelines}
+        self._machinery.device.reserve(reserves)
+        self._machinery.gate.reserve(reserves)
         self._tell_device()
         log.info("desired state in force", extra={"generation": desired.generation, "uid": desired.instance_uid})
 
@@ -119,6 +125,7 @@ class Controller:
             module for service in (*self.services.values(), *self.draining) for module in service.bound_modules()
         )
         self._machinery.device.set_modules(modules)
+        self.sharing.follow(modules)
 
 
 def _digests(desired: DesiredState) -> set[str]:

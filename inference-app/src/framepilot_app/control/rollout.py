@@ -7,11 +7,14 @@ cancels a rollout that is under way; the version that serves goes on whatever ha
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+
+import torch
 
 from framepilot.contract.desired import DesiredModule, ModelRef
 from framepilot.contract.observed import ObservedRollout
@@ -21,10 +24,14 @@ from framepilot_app.control.journal import Journal, VerdictEntry
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
+from framepilot_app.modules.contest import Contest
 from framepilot_app.modules.device import DeviceThread, Loading
 from framepilot_app.modules.lane import Lane, Version
-from framepilot_app.modules.loading import Candidate, load
+from framepilot_app.modules.loading import Candidate, device_clock, load
+from framepilot_app.modules.memory import trim_soon
 from framepilot_app.modules.module import Module
+from framepilot_app.modules.rivals import Trial, asked, open_rivals, stopwatch
+from framepilot_app.supervision.background import in_background
 
 RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits between attempts to get a model, or while nothing serves to get any; the last one repeats."""
@@ -131,6 +138,8 @@ class ModuleRollouts:
         lane = self._module.lane
         if lane is None or (lane.version.spec.name, lane.version.spec.version) != (model.name, model.version):
             return False
+        if lane.version.asked is not model.engine:
+            return False
         return model.sha256 is None or model.sha256 == lane.version.sha256
 
     async def _roll_out(self, model: ModelRef, declared: DesiredModule) -> bool:
@@ -143,7 +152,9 @@ class ModuleRollouts:
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
             if not self._rollout.settled:
                 self._check_task(fetched.spec.output.task)
-                candidate = await asyncio.to_thread(Candidate.read, fetched)
+                candidate = await asyncio.to_thread(
+                    Candidate.read, fetched, self._device.parameters, model.engine, self._device.device
+                )
                 await self._load(candidate)
         except UnavailableError as error:
             self._advance(Delayed(str(error)))
@@ -178,6 +189,7 @@ class ModuleRollouts:
     async def _load(self, candidate: Candidate) -> None:
         batch = self._module.batch
         loop = asyncio.get_running_loop()
+        rivals = await self._open_rivals(candidate, candidate.trial(batch.size, batch.limit))
 
         def switch(version: Version) -> None:
             before = time.perf_counter()
@@ -191,13 +203,26 @@ class ModuleRollouts:
             at = time.time()
             loop.call_soon_threadsafe(self._advance, event, at, loading)
 
-        steps = load(candidate, self._device.device, batch.size, batch.limit, time.perf_counter, switch, report)
+        clock = stopwatch() if rivals.contenders else device_clock(self._device.device)
+        steps = load(candidate, self._device.device, batch.size, batch.limit, clock, switch, report, rivals)
         self._loading = loading = Loading(steps, time.monotonic())
         self._device.load(loading)
         await asyncio.wrap_future(loading.done)
         # `report` came by way of the loop: let its last event arrive.
         while self._rollout is not None and not self._rollout.settled:  # noqa: ASYNC110 a turn or two of the loop
             await asyncio.sleep(0)
+        # Of the engines that were tried, one is left.
+        trim_soon()
+
+    async def _open_rivals(self, candidate: Candidate, trial: Trial) -> Contest:
+        """The engines beside torch's, opened at low priority, unless they start threads that would keep it."""
+        engines, device, given_up = asked(candidate.engine, self._device.device), self._device.device, self._given_up
+        if not engines:
+            return Contest()
+        onnx_file = functools.partial(self._store.onnx_file, candidate.model, given_up)
+        opening = functools.partial(open_rivals, engines, onnx_file, trial, device, given_up)
+        alone = torch.get_num_threads() == 1
+        return await asyncio.wrap_future(in_background(opening, "engines", low_priority=alone))
 
     def _advance(self, event: Event, at: float | None = None, loading: Loading | None = None) -> None:
         if self._rollout is None or (loading is not None and loading is not self._loading):

@@ -1,17 +1,24 @@
-"""The seam between a program and what runs it: `compile(program, weights, device)` gives a `Compiled` callable.
+"""The seam between a program and what runs it: a `Compiled` callable, one file for each engine that makes one.
 
-Compiling is a generator: each `next` does one small bounded step, so that the device thread can load a new model in the
-gaps between batches. One file for each engine; this one only names the types.
+The torch engine takes the program itself (`compile(program, weights, device)`), the others its ONNX form
+(`open_model(file, image, threads)`). Compiling is a generator: each `next` does one small bounded step, so that the
+device thread can load a new model in the gaps between batches. What cannot be cut into steps runs on a thread beside
+it, and only if it lets go of the interpreter meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from framepilot_app.graphs.program import ImageInput
 
 Outputs = tuple[torch.Tensor, ...]
+Array = NDArray[np.float32]
 
 
 class EngineError(Exception):
@@ -19,7 +26,7 @@ class EngineError(Exception):
 
 
 class Compiled(Protocol):
-    """A program on a device. Called by the device thread only."""
+    """A program on a device. Called by one thread at a time, in the end by the device thread only."""
 
     @property
     def nbytes(self) -> int:
@@ -34,3 +41,54 @@ class Compiled(Protocol):
 
 Compilation = Generator[None, None, Compiled]
 """Yields after every bounded step, returns the compiled program; closing it early gives everything back."""
+
+
+class WholeBatches:
+    """A program on an engine that takes a batch on the CPU as one call; `run` takes and gives contiguous arrays."""
+
+    def __init__(self, image: ImageInput, nbytes: int, run: Callable[[Array], Sequence[Array]]) -> None:
+        self._image = image
+        self._nbytes = nbytes
+        self._run = run
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of parameters, as large as they are unpacked."""
+        return self._nbytes
+
+    def __call__(self, batch: torch.Tensor) -> Outputs:
+        """Run one batch.
+
+        Raises:
+            EngineError: the batch has another shape, or the engine fails on it.
+        """
+        check_batch(self._image, batch)
+        try:
+            outputs = self._run(batch.contiguous().numpy())
+        except Exception as error:  # engines raise what they like
+            raise EngineError(f"{self._image.name}: a batch cannot be run: {first_line(error)}") from error
+        return tuple(torch.from_numpy(output) for output in outputs)
+
+    def steps(self, batch: torch.Tensor) -> Generator[None, None, Outputs]:
+        """The same; the batch is one step."""
+        yield
+        return self(batch)
+
+
+def check_batch(image: ImageInput, batch: torch.Tensor) -> None:
+    """Refuse what a program with this input does not take.
+
+    Raises:
+        EngineError: another shape or type.
+    """
+    shape = (image.channels, image.height, image.width)
+    if batch.shape[1:] != shape or batch.dim() != 4 or batch.shape[0] < 1 or batch.dtype != torch.float32:
+        wanted = " x ".join(map(str, shape))
+        raise EngineError(
+            f"{image.name}: a batch of {tuple(batch.shape)}, {batch.dtype}; the program takes N x {wanted}, float32"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without what follows it."""
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from framepilot_app.graphs import aten
 from framepilot_app.graphs.conversion import ExportError, from_exported
+from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.onnx_model import OnnxModel
 from framepilot_app.graphs.program import Program
 from framepilot_app.graphs.pt2 import read_pt2
@@ -128,7 +129,7 @@ def _exported(module: torch.nn.Module, example: torch.Tensor) -> ExportedProgram
         return torch.export.export(module, (several,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except Exception as error:  # whatever it raises is the module's fault
         raise ExportError(
-            f"torch.export refused it: {_first_line(error)}",
+            f"torch.export refused it: {first_line(error)}",
             where,
             "make it traceable with a dynamic batch (see torch.export)",
         ) from error
@@ -140,7 +141,7 @@ def _trusted(path: Path) -> tuple[ExportedProgram, torch.nn.Module]:
         return exported, exported.module()
     except Exception as error:  # the archive is arbitrary, so is what reading it raises
         raise ExportError(
-            f"torch.export cannot load it: {_first_line(error)}", str(path), "save it again with torch.export.save"
+            f"torch.export cannot load it: {first_line(error)}", str(path), "save it again with torch.export.save"
         ) from error
 
 
@@ -152,7 +153,3 @@ def _tensors(output: object) -> list[torch.Tensor]:
     if isinstance(output, list | tuple):
         return [tensor for item in output for tensor in _tensors(item)]
     raise ExportError(f"gives a {type(output).__name__}", "output", "let the module return tensors only")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

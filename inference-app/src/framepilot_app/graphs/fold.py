@@ -16,6 +16,7 @@ from typing import Final
 
 import torch
 
+from framepilot_app.graphs.normal import alive, with_inputs
 from framepilot_app.graphs.operators import BATCH_NORM, CONVOLUTION, IDENTITIES
 from framepilot_app.graphs.program import Argument, Node, NodeRef, ParameterRef, Program
 
@@ -33,7 +34,7 @@ def fold(program: Program, weights: Mapping[str, torch.Tensor]) -> tuple[Program
     folding = _Folding(program, weights)
     for node in program.nodes:
         folding.visit(node)
-    folded, tensors = _without_dead_nodes(folding.result(), folding.weights)
+    folded, tensors = _without_unused(folding.result(), folding.weights)
     return folded, _without_tiny_weights(folded, tensors)
 
 
@@ -50,7 +51,7 @@ class _Folding:
         self._parameter_uses = Counter(name for node in program.nodes for name in node.parameters())
 
     def visit(self, node: Node) -> None:
-        renamed = _renamed(node, self._renamed)
+        renamed = with_inputs(node, self._renamed)
         target = self._convolution_before(node, renamed)
         affine = _affine(renamed, target, self.weights) if target else None
         if target is None or affine is None:
@@ -190,21 +191,16 @@ def _without_identities(program: Program) -> Program:
         if node.op in IDENTITIES and isinstance(first, NodeRef):
             renamed[node.name] = renamed.get(first.name, first.name)
         else:
-            nodes.append(_renamed(node, renamed))
+            nodes.append(with_inputs(node, renamed))
     outputs = tuple(renamed.get(name, name) for name in program.outputs)
     return replace(program, nodes=tuple(nodes), outputs=outputs)
 
 
-def _without_dead_nodes(program: Program, weights: Weights) -> tuple[Program, Weights]:
-    alive = set(program.outputs)
-    kept: list[Node] = []
-    for node in reversed(program.nodes):
-        if node.name in alive:
-            alive.update(node.inputs())
-            kept.append(node)
-    used = {name for node in kept for name in node.parameters()}
+def _without_unused(program: Program, weights: Weights) -> tuple[Program, Weights]:
+    nodes = alive(program.nodes, program.outputs)
+    used = {name for node in nodes for name in node.parameters()}
     weights = {name: tensor for name, tensor in weights.items() if name in used}
-    return replace(program, nodes=tuple(reversed(kept)), parameters=tuple(weights)), weights
+    return replace(program, nodes=nodes, parameters=tuple(weights)), weights
 
 
 def _without_tiny_weights(program: Program, weights: Weights) -> Weights:
@@ -219,20 +215,3 @@ def _without_tiny_weights(program: Program, weights: Weights) -> Weights:
         name: torch.where(tensor.abs() < TINY, 0.0, tensor) if name in multiplied else tensor
         for name, tensor in weights.items()
     }
-
-
-def _renamed(node: Node, names: Mapping[str, str]) -> Node:
-    def rename(argument: Argument) -> Argument:
-        match argument:
-            case NodeRef(name):
-                return NodeRef(names.get(name, name))
-            case tuple():
-                return tuple(rename(item) for item in argument)
-            case _:
-                return argument
-
-    return replace(
-        node,
-        args=tuple(rename(argument) for argument in node.args),
-        kwargs={key: rename(argument) for key, argument in node.kwargs.items()},
-    )

@@ -24,12 +24,16 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A node, and what is done to its output at once: `+ other`, then the activation. `name` is what it defines."""
+    """A node, and what is done to its output at once: `+ other`, then the activation.
+
+    `name` is what it defines, `shape` that of its output as the program says.
+    """
 
     name: str
     node: Node
     other: str | None = None
     unary: Unary | None = None
+    shape: tuple[int, ...] = ()
 
     def inputs(self) -> tuple[str, ...]:
         """Names of all that it takes."""
@@ -53,7 +57,7 @@ def fuse(program: Program, fusable: frozenset[str]) -> tuple[Kernel, ...]:
         }
         grown = _with_unary(node, open_kernels) or _with_sum(node, open_kernels, positions)
         if grown is None:
-            kernels[node.name] = Kernel(node.name, node)
+            kernels[node.name] = Kernel(node.name, node, shape=node.shape)
             continue
         absorbed, kernel = grown
         del kernels[absorbed]
@@ -72,7 +76,7 @@ def _with_unary(node: Node, open_kernels: Mapping[str, Kernel]) -> tuple[str, Ke
     for source, kernel in open_kernels.items():
         # After a sum, oneDNN's kernel takes relu only.
         if kernel.other is None or unary.attribute == "relu":
-            return source, replace(kernel, name=node.name, unary=unary)
+            return source, replace(kernel, name=node.name, unary=unary, shape=node.shape)
     return None
 
 
@@ -88,7 +92,7 @@ def _with_sum(
     for source in sorted(open_kernels, key=lambda name: -positions[name]):
         kernel = open_kernels[source]
         if kernel.other is None and not _is_transposed(kernel.node):
-            return source, replace(kernel, name=node.name, other=others[source])
+            return source, replace(kernel, name=node.name, other=others[source], shape=node.shape)
     return None
 
 

@@ -7,20 +7,16 @@ they differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 
 from framepilot_app.graphs.calls import Values
+from framepilot_app.graphs.convolution import Convolution
 from framepilot_app.graphs.fusion import Unary
-from framepilot_app.graphs.operators import CONVOLUTION
-from framepilot_app.graphs.program import Argument, Node, ParameterRef
 from framepilot_app.graphs.script import NotScriptable, Script, Slot, Written
-
-MAX_BYTES: Final = 16 << 20
-"""A larger weight is not packed: that is one call, and one step of loading must be short."""
 
 _NONE: Final = Unary("none")
 _NO_PADDING: Final = [0, 0]
@@ -28,62 +24,24 @@ _FLOAT32: Final = 6
 """The number of the type in torch's scripts (c10::ScalarType::Float)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """Arguments of a convolution that oneDNN can run; pairs are height and width."""
+def pack(convolution: Convolution, weight: torch.Tensor, size: list[int] | None) -> torch.Tensor:
+    """The weight in oneDNN's layout: an opaque tensor, only good for the calls below.
 
-    weight: str
-    bias: str | None
-    stride: list[int]
-    padding: list[int]
-    dilation: list[int]
-    transposed: bool
-    groups: int
-
-    @classmethod
-    def of(cls, node: Node, weights: Mapping[str, torch.Tensor]) -> Convolution | None:
-        """The convolution of a node; None: it is none, or not one that is packed."""
-        if node.op != CONVOLUTION or len(node.args) != 9 or node.kwargs:
-            return None
-        _, weight, bias, stride, padding, dilation, transposed, output_padding, groups = node.args
-        if not isinstance(weight, ParameterRef) or not isinstance(bias, ParameterRef | None):
-            return None
-        pairs = [_pair(stride, 1), _pair(padding, 0), _pair(dilation, 1)]
-        if None in pairs or not isinstance(groups, int) or groups < 1 or not isinstance(transposed, bool):
-            return None
-        tensor = weights[weight.name]
-        if tensor.dim() != 4 or tensor.dtype != torch.float32 or tensor.numel() == 0 or tensor.nbytes > MAX_BYTES:
-            return None
-        channels = tensor.shape[1] * groups if transposed else tensor.shape[0]
-        if bias is not None and (weights[bias.name].shape != (channels,) or weights[bias.name].dtype != torch.float32):
-            return None
-        # Packed depthwise transposed convolutions are 10 x slower than plain ones, and with an output padding the
-        # library accepts what torch refuses, and the other way round.
-        if channels % groups or (transposed and (groups > 1 or output_padding != (0, 0))):
-            return None
-        # Of one channel, channels last, oneDNN gives wrong numbers where the output is 1 wide and the stride is not.
-        if groups == tensor.shape[1] == 1:
-            return None
-        listed = [pair for pair in pairs if pair is not None]
-        return cls(weight.name, bias.name if bias else None, listed[0], listed[1], listed[2], transposed, groups)
-
-    def pack(self, weight: torch.Tensor, size: list[int] | None) -> torch.Tensor:
-        """The weight in oneDNN's layout: an opaque tensor, only good for the calls below.
-
-        `size` is that of a typical input, N x C x H x W. It decides the layout: without it the library may choose one
-        that it must change in every call (measured: 13 ms instead of 1 for a 1 x 1 convolution of 960 to 320 channels).
-        """
-        if self.transposed:
-            reorder = _onednn("_reorder_convolution_transpose_weight")
-            rest: tuple[object, ...] = (self.padding, _NO_PADDING, self.stride, self.dilation, self.groups)
-        else:
-            reorder = _onednn("_reorder_convolution_weight")
-            rest = (self.padding, self.stride, self.dilation, self.groups)
-        try:
-            return reorder(weight, *rest, size)
-        except RuntimeError:
-            # The size is a hint from the program; one that is impossible says nothing about the weight.
-            return reorder(weight, *rest, None)
+    `size` is that of a typical input, N x C x H x W. It decides the layout: without it the library may choose one
+    that it must change in every call (measured: 13 ms instead of 1 for a 1 x 1 convolution of 960 to 320 channels).
+    """
+    pairs = (convolution.stride, convolution.dilation, convolution.groups)
+    if convolution.transposed:
+        reorder = _onednn("_reorder_convolution_transpose_weight")
+        rest: tuple[object, ...] = (convolution.padding, _NO_PADDING, *pairs)
+    else:
+        reorder = _onednn("_reorder_convolution_weight")
+        rest = (convolution.padding, *pairs)
+    try:
+        return reorder(weight, *rest, size)
+    except RuntimeError:
+        # The size is a hint from the program; one that is impossible says nothing about the weight.
+        return reorder(weight, *rest, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +157,3 @@ def _onednn(name: str, overload: str = "default") -> Callable[..., torch.Tensor]
 
 def _unary_arguments(unary: Unary) -> tuple[str, list[float], str]:
     return unary.attribute, list(unary.scalars), unary.algorithm
-
-
-def _pair(value: Argument, least: int) -> list[int] | None:
-    if not isinstance(value, tuple):
-        return None
-    numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool) and item >= least]
-    return numbers if len(numbers) == len(value) == 2 else None

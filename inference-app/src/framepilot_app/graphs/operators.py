@@ -122,7 +122,7 @@ _MATRIX: Final = frozenset(
     }
 )
 
-_SHAPE: Final = frozenset(
+SHAPE: Final = frozenset(
     {
         "aten._to_copy.default",
         "aten.cat.default",
@@ -147,6 +147,7 @@ _SHAPE: Final = frozenset(
         "aten.upsample_nearest2d.vec",
     }
 )
+"""What changes shape, type or place; many of them give views of what they take."""
 
 ALLOWED: Final = (
     IDENTITIES
@@ -157,6 +158,31 @@ ALLOWED: Final = (
     | _ACTIVATION
     | _ARITHMETIC
     | _MATRIX
-    | _SHAPE
+    | SHAPE
     | {GET_ITEM}
 )
+
+_RANDOM: Final = frozenset(
+    {"bernoulli", "dropout", "multinomial", "native_dropout", "normal", "rand", "rand_like", "randint", "randn"}
+)
+_BY_VALUE: Final = frozenset(
+    {"bincount", "item", "masked_select", "nonzero", "repeat_interleave", "unique", "unique_consecutive", "where"}
+)
+
+
+def unshareable(op: str) -> str | None:
+    """Why the value of an operator can be that of one program only; None: it can be shared.
+
+    Only what is known to be a pure function is shared. Of those that no program may use now, the reason is said as
+    well: a longer list of allowed operators must not make them common by mistake.
+    """
+    if op in ALLOWED:
+        return None
+    name = op.split(".")[1] if op.count(".") else op
+    if name.endswith("_"):
+        return f"{op} changes its argument in place"
+    if name in _RANDOM:
+        return f"{op} is random"
+    if name in _BY_VALUE:
+        return f"the shape of what {op} gives depends on values"
+    return f"{op} is not known to be a pure function"

@@ -1,4 +1,4 @@
-"""Makes the kernels of a program ready on a device: weights in the layout that runs fastest, calls bound to slots.
+"""Makes the kernels of a stage ready on a device: weights in the layout that runs fastest, calls bound to slots.
 
 Everything that takes time is cut into pieces, and the generators yield in between: a device thread does this beside
 serving.
@@ -6,7 +6,8 @@ serving.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import dataclasses
+from collections.abc import Callable, Generator, Hashable, Mapping
 from types import EllipsisType
 from typing import Final
 
@@ -14,10 +15,14 @@ import torch
 
 from framepilot_app.graphs import aten
 from framepilot_app.graphs.calls import Call, Instruction, PlainCall
-from framepilot_app.graphs.fusion import Kernel, fuse
-from framepilot_app.graphs.onednn import Convolution, ConvolutionCall, SumCall
-from framepilot_app.graphs.program import NodeRef, ParameterRef, Program
+from framepilot_app.graphs.convolution import Convolution
+from framepilot_app.graphs.forms import Form, Making, Parameters
+from framepilot_app.graphs.fusion import Kernel
+from framepilot_app.graphs.onednn import ConvolutionCall, SumCall, pack
+from framepilot_app.graphs.parameter import TensorType
+from framepilot_app.graphs.program import NodeRef, ParameterRef
 from framepilot_app.graphs.script import Slot
+from framepilot_app.graphs.stage import Stage
 
 PIECE_BYTES: Final = 2 << 20
 """How much of a weight one step copies, or reads from the file."""
@@ -27,60 +32,67 @@ TYPICAL_BATCH: Final = 4
 
 
 class Preparation:
-    """What the instructions of one program have in common while they are prepared."""
+    """What the instructions of one stage have in common while they are prepared. `stored` is what `parameters` has."""
 
-    def __init__(self, program: Program, stored: Mapping[str, torch.Tensor], device: torch.device) -> None:
-        self._program = program
+    def __init__(
+        self, stage: Stage, stored: Mapping[str, torch.Tensor], parameters: Parameters, device: torch.device
+    ) -> None:
+        self._stage = stage
         self._stored = stored
+        self._parameters = parameters
         self._device = device
-        self._placed: dict[str, torch.Tensor] = {}
-        self._packed_bytes = 0
-        image = program.input
-        self._shapes: dict[str, tuple[int, ...]] = {node.name: node.shape for node in program.nodes}
-        self._shapes[image.name] = (-1, image.channels, image.height, image.width)
-        self._convolutions = self._packable()
-        self.kernels = fuse(program, frozenset(self._convolutions))
-        self._slots = {program.input.name: 0} | {kernel.name: slot for slot, kernel in enumerate(self.kernels, 1)}
-        self._dead = _last_uses(self.kernels, program.outputs)
+        self._forms: dict[tuple[str, Hashable], Form] = {}
+        self._constants: dict[str, aten.Value] = {}
+        self._shapes = {**stage.inputs, **{kernel.name: kernel.shape for kernel in stage.kernels}}
+        names = [*stage.inputs, *(kernel.name for kernel in stage.kernels)]
+        self._slots = {name: slot for slot, name in enumerate(names)}
+        self._dead = _last_uses(stage)
+        self._packed_here = packs(device)
+        self._types = {name: type_of(tensor) for name, tensor in stored.items()}
 
-    def instruction(self, kernel: Kernel) -> Generator[None, None, Instruction]:
-        """Make one kernel ready.
+    def instruction(self, kernel: Kernel) -> Generator[None, None, Instruction | None]:
+        """Make one kernel ready; None: what it gives is a constant, computed now.
 
         Raises:
             ProgramError, RuntimeError, TypeError, ValueError: its arguments are not what torch takes.
         """
-        convolution = self._convolutions.get(kernel.node.name)
+        convolution = Convolution.of(kernel.node, self._types) if self._packed_here else None
         if convolution is None:
             ready = yield from self._plain(kernel)
         else:
             ready = yield from self._packed(kernel, convolution)
+        if not ready.takes() and kernel.name not in self._stage.outputs:
+            with torch.inference_mode():
+                self._constants[kernel.name] = ready([])
+            return None
         dead = tuple(self._slots[name] for name in self._dead[kernel.name])
         return Instruction(kernel.name, ready, self._slots[kernel.name], dead)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the parameters that were made ready so far, as large as they are unpacked."""
-        return self._packed_bytes + sum(tensor.nbytes for tensor in self._placed.values())
+    def forms(self) -> tuple[Form, ...]:
+        """The parameters that were made ready so far."""
+        return tuple(self._forms.values())
+
+    @property
+    def slots(self) -> int:
+        """How many values there are while a batch runs."""
+        return len(self._slots)
 
     def outputs(self) -> tuple[int, ...]:
-        """The slots of the program's outputs."""
-        return tuple(self._slots[name] for name in self._program.outputs)
-
-    def _packable(self) -> dict[str, Convolution]:
-        if self._device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-            return {}
-        found = {node.name: Convolution.of(node, self._stored) for node in self._program.nodes}
-        return {name: convolution for name, convolution in found.items() if convolution is not None}
+        """The slots of the stage's outputs."""
+        return tuple(self._slots[name] for name in self._stage.outputs)
 
     def _plain(self, kernel: Kernel) -> Generator[None, None, Call]:
         node = kernel.node
+        placed: dict[str, torch.Tensor] = {}
         for name in node.parameters():
-            yield from self._place(name)
+            placed[name] = yield from self._place(name)
 
         def tensors(reference: NodeRef | ParameterRef) -> object:
-            if isinstance(reference, NodeRef):
-                return Slot(self._slots[reference.name])
-            return self._placed[reference.name]
+            if isinstance(reference, ParameterRef):
+                return placed[reference.name]
+            constant = self._constants.get(reference.name)
+            return Slot(self._slots[reference.name]) if constant is None else constant
 
         args = [aten.bind(argument, tensors) for argument in node.args]
         kwargs = {key: aten.bind(argument, tensors) for key, argument in node.kwargs.items()}
@@ -88,14 +100,18 @@ class Preparation:
 
     def _packed(self, kernel: Kernel, convolution: Convolution) -> Generator[None, None, Call]:
         weight = self._stored[convolution.weight]
-        yield from _touch(weight)
-        with torch.inference_mode():
-            packed = convolution.pack(weight, self._typical_size(kernel))
-        self._packed_bytes += weight.nbytes
+        size = self._typical_size(kernel)
+
+        def make() -> Making:
+            yield from _touch(weight)
+            with torch.inference_mode():
+                return pack(convolution, weight, size)
+
+        layout = dataclasses.replace(convolution, weight="", bias=None)
+        packed = yield from self._form(convolution.weight, ("packed", repr(layout), repr(size)), make)
         bias = None
         if convolution.bias is not None:
-            yield from self._place(convolution.bias)
-            bias = self._placed[convolution.bias]
+            bias = yield from self._place(convolution.bias)
         image = self._slots[next(kernel.node.inputs())]
         if kernel.other is None:
             return ConvolutionCall.of(convolution, packed, bias, image, kernel.unary)
@@ -112,22 +128,39 @@ class Preparation:
         sizes = self._shapes[next(kernel.node.inputs())][1:]
         return sizes if len(sizes) == 3 and min(sizes) > 0 else None
 
-    def _place(self, name: str) -> Generator[None, None, None]:
-        """Copy a parameter to the device, piece by piece; once, however many nodes take it."""
-        if name in self._placed:
-            return
+    def _place(self, name: str) -> Making:
+        """A parameter on the device, copied piece by piece."""
         source = self._stored[name]
         # Of one channel both formats are the same memory, and oneDNN goes wrong with one (see onednn.py).
         channels_last = source.dim() == 4 and source.shape[1] > 1
-        target = torch.empty_like(
-            source,
-            device=self._device,
-            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-        )
-        for piece in _pieces(source):
-            target[piece].copy_(source[piece])
-            yield
-        self._placed[name] = target
+
+        def make() -> Making:
+            target = torch.empty_like(
+                source,
+                device=self._device,
+                memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+            )
+            for piece in _pieces(source):
+                target[piece].copy_(source[piece])
+                yield
+            return target
+
+        return (yield from self._form(name, ("placed", str(self._device)), make))
+
+    def _form(self, name: str, form: Hashable, make: Callable[[], Making]) -> Making:
+        held = yield from self._parameters.form(name, form, make)
+        self._forms[name, form] = held
+        return held.tensor
+
+
+def packs(device: torch.device) -> bool:
+    """Whether convolutions run packed there."""
+    return device.type == "cpu" and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+def type_of(tensor: torch.Tensor) -> TensorType:
+    """Its element type and shape."""
+    return TensorType(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
 
 
 def _pieces(tensor: torch.Tensor) -> list[slice | EllipsisType]:
@@ -147,11 +180,11 @@ def _touch(tensor: torch.Tensor) -> Generator[None, None, None]:
         yield
 
 
-def _last_uses(kernels: tuple[Kernel, ...], outputs: tuple[str, ...]) -> dict[str, list[str]]:
+def _last_uses(stage: Stage) -> dict[str, list[str]]:
     """For each kernel, the values that it is the last one to take, or that nobody takes."""
     dead: dict[str, list[str]] = {}
-    needed = set(outputs)
-    for kernel in reversed(kernels):
+    needed = set(stage.outputs)
+    for kernel in reversed(stage.kernels):
         last = {*kernel.inputs(), kernel.name} - needed
         dead[kernel.name] = sorted(last)
         needed |= last

@@ -81,20 +81,22 @@ class Node:
 
     def inputs(self) -> Iterator[str]:
         """Names of the nodes whose outputs it takes, once for each use."""
-        return (leaf.name for leaf in self._leaves() if isinstance(leaf, NodeRef))
+        return iter(_names(NodeRef, (*self.args, *self.kwargs.values())))
 
     def parameters(self) -> Iterator[str]:
         """Names of the parameters that it takes, once for each use."""
-        return (leaf.name for leaf in self._leaves() if isinstance(leaf, ParameterRef))
+        return iter(_names(ParameterRef, (*self.args, *self.kwargs.values())))
 
-    def _leaves(self) -> Iterator[Argument]:
-        pending: list[Argument] = [*self.args, *self.kwargs.values()]
-        while pending:
-            argument = pending.pop(0)
-            if isinstance(argument, tuple):
-                pending[:0] = argument
-            else:
-                yield argument
+
+def _names(kind: type[NodeRef | ParameterRef], arguments: tuple[Argument, ...]) -> list[str]:
+    # All of a program's arguments are looked through many times while it is loaded: no generators here.
+    found: list[str] = []
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            found += _names(kind, argument)
+        elif isinstance(argument, kind):
+            found.append(argument.name)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,15 @@ class Segment(NamedTuple):
 
 
 def whole(
-    instructions: Sequence[Instruction], outputs: Sequence[int], image: torch.Tensor
+    instructions: Sequence[Instruction], outputs: Sequence[int], inputs: Sequence[torch.Tensor]
 ) -> Generator[None, None, Function]:
-    """Write a program as a function of the image, which is in slot 0; runs each segment once, on this one.
+    """Write a program as a function of its inputs, which are in the first slots; runs each segment once, on these.
 
     Raises:
         NotScriptable: a call can only be made from Python.
-        RuntimeError: torch does not take a script, or fails on the image.
+        RuntimeError: torch does not take a script, or fails on the inputs.
     """
-    values = {0: image}
+    values = dict(enumerate(inputs))
     made = []
     parts = [instructions[start : start + LENGTH] for start in range(0, len(instructions), LENGTH)]
     for index, part in enumerate(parts):
@@ -49,7 +49,7 @@ def whole(
         values.update(zip(segment.outputs, found, strict=True))
         made.append(segment)
     yield
-    return _chain(made, outputs)
+    return _chain(made, len(inputs), outputs)
 
 
 def _segment(part: Sequence[Instruction], needed: set[int]) -> Segment | None:
@@ -65,11 +65,11 @@ def _segment(part: Sequence[Instruction], needed: set[int]) -> Segment | None:
     return Segment(script.finish(given), inputs, given)
 
 
-def _chain(parts: Sequence[Segment], outputs: Sequence[int]) -> Function:
+def _chain(parts: Sequence[Segment], inputs: int, outputs: Sequence[int]) -> Function:
     """One function that calls all; torch runs it as it is written, each value forgotten after its last use."""
     functions = {f"segment{index}": part.function.run for index, part in enumerate(parts)}
     lines: list[str] = []
-    parameters = ["s0"]
+    parameters = [f"s{slot}" for slot in range(inputs)]
     tensors: list[torch.Tensor] = []
     for (name, _), part in zip(functions.items(), parts, strict=True):
         own = [f"{name}_{index}" for index in range(len(part.function.tensors))]

@@ -2,7 +2,7 @@
 
 Measured in a process with torch: a full garbage collection looks at 190,000 objects and more that imports left behind,
 takes 50 to 100 ms, and comes whenever some thousand new objects have survived; the first convolution and the first
-packing load code and take 2 to 10 ms.
+packing load code and take 2 to 10 ms; importing another engine holds the interpreter for 100 to 600 ms.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 import torch
 
+from framepilot_app.graphs.onnx_engines import preload
 from framepilot_app.graphs.operators import CONVOLUTION
 from framepilot_app.graphs.program import ImageInput, Node, NodeRef, ParameterRef, Program
 from framepilot_app.graphs.torch_engine import compile as compile_program
@@ -29,6 +30,8 @@ def warm_up(device: torch.device) -> None:
     torch.set_flush_denormal(True)
     # Optimizing a script would take tens of milliseconds at its first batches, and find nothing that is not fused.
     torch._C._set_graph_executor_optimize(False)  # noqa: SLF001 no public way
+    if device.type == "cpu":
+        preload()
     for _ in _steps(device):
         pass
     gc.collect()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from framepilot.contract.document import DocumentError
+from framepilot_app.models.diff import compare, document, rows, savings, title
 from framepilot_app.models.model import ALL_FILES, Model, ModelError
 from framepilot_app.models.spec import (
     ClassificationOutput,
@@ -25,6 +29,14 @@ from framepilot_app.models.verify import open_model, read_spec
 
 app = typer.Typer(help="Pack, verify and inspect models.", no_args_is_help=True)
 _errors = Console(stderr=True)
+
+
+class Output(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
 
 Folder = Annotated[Path, typer.Argument(help="A model's folder: <store>/<model>/<version>.")]
 
@@ -74,6 +86,32 @@ def inspect(folder: Folder) -> None:
     for name, value in rows:
         table.add_row(name, value)
     Console().print(table)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A model's folder: <store>/<model>/<version>.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one's.")],
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to print it.")] = Output.TABLE,
+) -> None:
+    """Show what two models share if they run in one instance, what that saves, and why it is not more."""
+    with _one_line_errors(), _errors.status("compare"):
+        models = (open_model(first.absolute()), open_model(second.absolute()))
+        found = compare(*models)
+    if output is Output.JSON:
+        typer.echo(json.dumps(document(*models, found), indent=2))
+        return
+    table = Table("", *(f"{name}: {title(model)}" for name, model in zip("AB", models, strict=True)), box=None)
+    for row in rows(found):
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    for sentence in savings(found):
+        typer.echo(sentence)
+    ends = Table("A's node", "B's node", "why it ends there", title="where it ends", title_justify="left", box=None)
+    for end in found.ends:
+        ends.add_row(end.first or "-", end.second or "-", Text(end.reason))
+    console.print(ends if found.ends else "they are the same program, with the same parameters")
 
 
 @app.command("list")

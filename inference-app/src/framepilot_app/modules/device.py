@@ -1,7 +1,8 @@
 """The device thread: the only thread that touches the device.
 
 Between two batches it looks at every lane, asks the pure batcher, and runs what is due: the highest priority first,
-then services by fair share, within a service the tightest deadline first. Candidates are loaded here too, step by step
+then services by their shares, within one the tightest deadline first. Modules whose models begin alike join a batch
+that is due (`joint.py`). Candidates are loaded here too, step by step
 (`Loading`): at once while the device is idle, in a small share of the time in the gaps between batches, and in a
 smaller one under a load that leaves no gap, so that a swap always ends. Loading on a thread beside it would stall every
 batch by the interpreter's lock.
@@ -9,22 +10,26 @@ batch by the interpreter's lock.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from framepilot.scheduling.batcher import Drop, Run, WaitUntil
+from framepilot.scheduling.batcher import Drop, Run
+from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.warm_up import warm_up
+from framepilot_app.models.parameters import ParameterStore
+from framepilot_app.modules.joining import Joining
+from framepilot_app.modules.joint import Arrays, JointPlan, Part
 from framepilot_app.modules.lane import Lane, Urgency
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
@@ -45,8 +50,6 @@ LOADING_LOOK_S: Final = 0.002
 
 HEARTBEAT_S: Final = 0.5
 """The longest the thread sleeps: its heartbeat is never older than this plus one batch or step."""
-
-Arrays = list[NDArray[np.float32]]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +109,16 @@ class Loading:
         return self.done.done()
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A batch that could run now."""
+
+    urgency: Urgency
+    module: Module
+    lane: Lane
+    run: Run
+
+
 class DeviceThread:
     """Owns one device. `on_done` and `on_late` are called on the device thread and must hand the work on at once."""
 
@@ -115,8 +128,19 @@ class DeviceThread:
         on_done: Callable[[BatchDone], None],
         on_late: Callable[[ItemsLate], None],
         clock: Callable[[], float] = time.monotonic,
+        parameters: ParameterStore | None = None,
     ) -> None:
         self.device = device
+        self.parameters = ParameterStore() if parameters is None else parameters
+        """What all models on this device have of parameters."""
+        self.plan: JointPlan | None = None
+        """What several lanes run together; exchanged between two batches."""
+        self.plan_failed: str | None = None
+        """Why there is none any more, though there was one."""
+        self.expelled: WeakKeyDictionary[Lane, str] = WeakKeyDictionary()
+        """Lanes that failed in a batch with others, and why: they run alone."""
+        self.used_s: dict[str, float] = {}
+        """Seconds of the device's time by service; what was shared is split by use."""
         self.busy_s = 0.0
         self.heartbeat = clock()
         self._on_done = on_done
@@ -126,7 +150,7 @@ class DeviceThread:
         self._loadings: deque[Loading] = deque()
         self._shares = Shares()
         self._wake = threading.Event()
-        self._finished: BatchDone | None = None
+        self._finished: list[BatchDone] = []
         self._ran_at = -math.inf
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
@@ -150,6 +174,10 @@ class DeviceThread:
         """The modules whose lanes it serves, from the next batch on."""
         self._modules = modules
         self._wake.set()
+
+    def reserve(self, reserves: Mapping[str, float]) -> None:
+        """What each service reserved of the device's time, 0..1; in force from the next batch on."""
+        self._shares.reserve(reserves)
 
     def wake(self) -> None:
         """Something was queued or changed: look again."""
@@ -193,7 +221,8 @@ class DeviceThread:
 
     def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
         """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
-        ready: list[tuple[Urgency, Module, Lane, Run]] = []
+        ready: list[Ready] = []
+        waiting: dict[Lane, tuple[Urgency, Module]] = {}
         look_again_at = math.inf
         for module in self._modules:
             for lane in module.lanes:
@@ -201,57 +230,151 @@ class DeviceThread:
                 while isinstance(decision, Drop):
                     self._on_late(ItemsLate(module, lane, lane.take(decision)))
                     decision, urgency = lane.decide(now, module.policy)
-                if isinstance(decision, WaitUntil):
-                    look_again_at = min(look_again_at, decision.time)
+                if isinstance(decision, Run):
+                    ready.append(Ready(urgency, module, lane, decision))
                 else:
-                    ready.append((urgency, module, lane, decision))
-        self._shares.activate(module.service for _, module, _, _ in ready)
+                    look_again_at = min(look_again_at, decision.time)
+                    if math.isfinite(decision.time):
+                        waiting[lane] = (urgency, module)
+        if not ready:
+            ready = self._full_together(waiting)
+        self._shares.look(
+            (each.module.service for each in ready), (module.service for module in self._modules if module.working)
+        )
         if not ready:
             return None, look_again_at
-        _, module, lane, run = min(
-            ready, key=lambda each: (-each[0].priority, self._shares.used(each[1].service), each[0].deadline)
-        )
-        return (module, lane, run), look_again_at
+        first = min(ready, key=self._turn)
+        return (first.module, first.lane, first.run), look_again_at
+
+    def _turn(self, each: Ready) -> tuple[int, float, float]:
+        return -each.urgency.priority, self._shares.turn(each.module.service), each.urgency.deadline
+
+    def _full_together(self, waiting: Mapping[Lane, tuple[Urgency, Module]]) -> list[Ready]:
+        """Those that wait for more, though with others that they can run with they have enough for a batch."""
+        if self.plan is None:
+            return []
+        queued: dict[frozenset[Lane], int] = {}
+        ready = []
+        for lane, (urgency, module) in waiting.items():
+            if lane in self.expelled:
+                continue
+            company = self.plan.company(lane)
+            if company not in queued:
+                queued[company] = sum(
+                    other.queued for other in company if other in waiting and other not in self.expelled
+                )
+            if queued[company] >= module.policy.sizes[-1]:
+                size = max(size for size in module.policy.sizes if size <= lane.queued)
+                ready.append(Ready(urgency, module, lane, Run(size)))
+        return ready
+
+    def _partners(self, lane: Lane) -> frozenset[Lane]:
+        """Whose items may run with this lane's now."""
+        if self.plan is None or lane in self.expelled:
+            return frozenset()
+        return self.plan.partners(lane).difference(self.expelled)
 
     def longest_batch_s(self) -> float:
         """The longest that a batch, as they have lately been, holds the device, seconds."""
         return max((lane.usual_batch_s() for module in self._modules for lane in module.lanes), default=0.0)
 
     def _execute(self, module: Module, lane: Lane, run: Run) -> None:
-        items = lane.take(run)
+        part = Part(module, lane, lane.take(run))
+        if self.plan is not None and self._partners(lane):
+            self._execute_jointly(self.plan, part)
+        else:
+            self._execute_part(part)
+
+    def _execute_jointly(self, plan: JointPlan, due: Part) -> None:
+        """Run it with whoever can join it. Whatever goes wrong there, everybody's items run without the others'."""
+        parts = self._joined(plan, due)
+        started_at = self._clock()
+        try:
+            done = plan.run(parts, self._clock, self._hand_over)
+        except Exception as error:  # noqa: BLE001 who is to blame shows when each runs alone
+            log.warning("a batch of several modules failed", extra={"modules": len(parts), "error": str(error)})
+            seconds = self._clock() - started_at
+            self._account(started_at, seconds)
+            to_blame = [part for part in parts if not self._execute_part(part)]
+            for part in to_blame:
+                self.expelled[part.lane] = first_line(error)
+            if to_blame:
+                self._charge((part.module.service, seconds / len(to_blame)) for part in to_blame)
+            else:
+                self.plan, self.plan_failed = None, first_line(error)
+            return
+        seconds = sum(each.seconds for each in done)
+        self._account(started_at, seconds)
+        self._hand_over()
+        self._charge((each.part.module.service, each.seconds) for each in done)
+        for each in done:
+            each.part.lane.observe(len(each.part.items), each.seconds, seconds - each.seconds)
+            part = each.part
+            self._finished.append(BatchDone(part.module, part.lane, part.items, started_at, seconds, each.outputs))
+
+    def _joined(self, plan: JointPlan, due: Part) -> list[Part]:
+        """The batch that is due, and what joins it: who would be next goes first."""
+        partners = self._partners(due.lane)
+        others = [
+            (module, lane) for module in self._modules for lane in module.lanes if lane in partners and lane.queued
+        ]
+        most = max(module.policy.sizes[-1] for module in (due.module, *(module for module, _ in others)))
+        joining = Joining(plan, due, self._clock(), most)
+        for module, lane in sorted(others, key=lambda each: (-each[1].priority, self.used_s.get(each[0].service, 0.0))):
+            items = lane.take_with(module.policy.sizes, functools.partial(joining.fits, lane))
+            if items:
+                joining.add(Part(module, lane, items))
+        return joining.parts
+
+    def _execute_part(self, part: Part) -> bool:
+        """Run one module's items by themselves; whether its program could."""
+        module, lane, items = part.module, part.lane, part.items
         started_at = self._clock()
         outputs = self._try(lane, items)
         seconds = self._clock() - started_at
-        self._ran_at = started_at + seconds
-        self.busy_s += seconds
-        self._shares.charge(module.service, seconds)
+        self._account(started_at, seconds)
+        self._charge([(module.service, seconds)])
         if isinstance(outputs, Exception) and len(items) > 1:
             for item in items:
                 self._execute_alone(module, lane, item)
-            return
+            return False
         if not isinstance(outputs, Exception):
             lane.observe(len(items), seconds)
         self._hand_over()
-        self._finished = BatchDone(module, lane, items, started_at, seconds, outputs)
+        self._finished.append(BatchDone(module, lane, items, started_at, seconds, outputs))
+        return not isinstance(outputs, Exception)
+
+    def _account(self, started_at: float, seconds: float) -> None:
+        self._ran_at = started_at + seconds
+        self.busy_s += seconds
+
+    def _charge(self, used: Iterable[tuple[str, float]]) -> None:
+        """Seconds of the device's time that services have to answer for."""
+        charged: dict[str, float] = {}
+        for service, seconds in used:
+            charged[service] = charged.get(service, 0.0) + seconds
+            self.used_s[service] = self.used_s.get(service, 0.0) + seconds
+        self._shares.charge(charged)
 
     def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:
         """A batch failed: run its items one by one, so that only the one that a model cannot take is dropped."""
         started_at = self._clock()
         outputs = self._try(lane, [item])
         seconds = self._clock() - started_at
-        self.busy_s += seconds
+        self._account(started_at, seconds)
+        self._charge([(module.service, seconds)])
         self._hand_over()
         self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
 
     def _hand_over(self) -> None:
-        """Give the last batch to the workers: when the next one is about to run, or none is due.
+        """Give what ran last to the workers: when the next one is about to run, or none is due.
 
         Not before: decoding is Python, and would compete with this thread for the interpreter while it prepares the
         next batch; while that runs, this thread does without.
         """
-        done, self._finished = self._finished, None
-        if done is not None:
-            self._on_done(done)
+        done, self._finished = self._finished, []
+        for each in done:
+            self._on_done(each)
 
     def _try(self, lane: Lane, items: list[Item]) -> Arrays | Exception:
         try:

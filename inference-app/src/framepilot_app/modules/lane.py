@@ -7,22 +7,26 @@ nothing is lost, and the switch itself is the exchange of one reference between 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from framepilot.contract.observed import ProfilePoint
-from framepilot.scheduling.batcher import BatchPolicy, Decision, Drop, Run, decide
+from framepilot.contract.desired import Engine
+from framepilot.contract.observed import ObservedEngine, ProfilePoint
+from framepilot.scheduling.batcher import BatchPolicy, Decision, Drop, Run, WaitUntil, decide
 from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.graphs.engine import Compiled
+from framepilot_app.graphs.identity import Member
+from framepilot_app.models.model import Model
 from framepilot_app.models.spec import ModelSpec
 from framepilot_app.modules.normalise import Normaliser
 from framepilot_app.modules.queue import FairQueue, Item
 
 FOLLOW = 0.1
-"""How fast `usual_size` follows."""
+"""How fast `usual_size` and `beside_s` follow."""
 
 FORGET = 0.05
 """How far the latency model goes back to what was measured at load, when it let an item no chance from the start."""
@@ -37,13 +41,28 @@ class Urgency:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A model as others can see into it: what it computes, and where its parameters are."""
+
+    member: Member
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
-    """A model version that has been loaded, warmed and checked."""
+    """A model version that has been loaded, warmed and checked.
+
+    `asked` is the engine that was declared; `engines` are those that were tried, first the one that runs it.
+    """
 
     spec: ModelSpec
     sha256: str
     compiled: Compiled
     profile: tuple[ProfilePoint, ...]
+    asked: Engine = Engine.AUTO
+    engines: tuple[ObservedEngine, ...] = ()
+    opened: Opened | None = None
+    """Its program opened up, if it runs on the engine that can run parts of it."""
 
 
 class Lane:
@@ -56,17 +75,37 @@ class Lane:
         self._measured = LatencyModel.measured((point.batch, point.p50_ms / 1000) for point in version.profile)
         self.latency = self._measured
         self.normalise = Normaliser(version.spec.input, device)
+        self.beside_s = 0.0
+        """What batches have lately taken beyond their own part, because others ran with them, seconds."""
         self.usual_size = 1.0
         """What batches have lately held on average."""
         self.outstanding = 0
         """Items that are being prepared, wait, or run; guarded by the module."""
+        # By size; each value is exchanged as a whole, so that count and seconds that are read together belong together.
+        self._batches: dict[int, tuple[int, float]] = {}
         self._queue = FairQueue()
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The module's, among those of all services."""
+        return f"{self.service}/{self.module}"
+
+    @property
+    def priority(self) -> int:
+        """The highest of what waits; -1 if nothing does."""
+        with self._lock:
+            return self._queue.priority
 
     @property
     def queued(self) -> int:
         """Items that wait."""
         return len(self._queue)
+
+    @property
+    def batches(self) -> dict[int, tuple[int, float]]:
+        """Batches that ran, by size: how many, and the seconds that they took together."""
+        return self._batches.copy()
 
     def push(self, items: Sequence[Item]) -> None:
         """Add prepared items."""
@@ -79,11 +118,21 @@ class Lane:
             waiting = self._queue.waiting()
             priority = self._queue.priority
         urgency = Urgency(priority, min(waiting.deadlines, default=float("inf")))
-        return decide(waiting, now, self.latency, policy), urgency
+        decision = decide(waiting, now, self.latency, policy)
+        if isinstance(decision, WaitUntil) and math.isfinite(decision.time):
+            # Others can run with it only if it begins so much sooner.
+            early = WaitUntil(decision.time - self.beside_s)
+            then = decide(waiting, decision.time, self.latency, policy) if now >= early.time else early
+            decision = decision if isinstance(then, Drop) else then
+        return decision, urgency
+
+    def usual_part_s(self) -> float:
+        """What this lane has to answer for of a batch as they have lately been, seconds."""
+        return self.latency.seconds(round(self.usual_size))
 
     def usual_batch_s(self) -> float:
-        """How long a batch as they have lately been takes, seconds."""
-        return self.latency.seconds(round(self.usual_size))
+        """How long a batch as they have lately been takes, with what runs beside it, seconds."""
+        return self.usual_part_s() + self.beside_s
 
     def take(self, decision: Run | Drop) -> list[Item]:
         """Take what was decided. Only the device thread takes, so what it decided on is still there."""
@@ -97,7 +146,25 @@ class Lane:
             self.latency = self.latency.towards(self._measured, FORGET)
         return dropped
 
-    def observe(self, size: int, seconds: float) -> None:
-        """A batch of this size took so long: the latency model follows."""
+    def take_with(self, sizes: Sequence[int], fits: Callable[[Sequence[Item]], bool]) -> list[Item]:
+        """Take the most items that fit, by the largest of these sizes, ascending, with which they do; none if none do.
+
+        `fits` is asked under the lane's lock, and must be quick.
+        """
+        with self._lock:
+            first = self._queue.first(sizes[-1])
+            for size in reversed(sizes):
+                if size <= len(first) and fits(first[:size]):
+                    return self._queue.take(size)
+        return []
+
+    def observe(self, size: int, seconds: float, beside_s: float = 0.0) -> None:
+        """A batch of this size took so long: it is counted, and the latency model follows.
+
+        `beside_s` is what it took longer because other modules' items ran with it.
+        """
+        count, together = self._batches.get(size, (0, 0.0))
+        self._batches[size] = (count + 1, together + seconds)
         self.latency = self.latency.observed(size, seconds)
         self.usual_size += FOLLOW * (size - self.usual_size)
+        self.beside_s += FOLLOW * (beside_s - self.beside_s)

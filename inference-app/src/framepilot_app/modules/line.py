@@ -29,13 +29,16 @@ class Line:
         self._order: deque[Journey] = deque()
         self._outcomes: dict[Journey, Outcome] = {}
         self._delivered = 0
+        self._within = 0
         self._dropped: Counter[str] = Counter()
         self._ingested = 0
+        self._still = 0
 
-    def admit(self, journey: Journey) -> None:
-        """A frame was decoded."""
+    def admit(self, journey: Journey, *, still: bool = False) -> None:
+        """A frame was decoded; `still`: it shows nothing new and will not be run."""
         with self._lock:
             self._ingested += 1
+            self._still += still
             self._order.append(journey)
 
     def settle(self, journey: Journey, outcome: Outcome) -> int:
@@ -64,6 +67,8 @@ class Line:
             return FrameCounts(
                 ingested=self._ingested,
                 delivered=self._delivered,
+                within=self._within,
+                still=self._still,
                 dropped=dict(self._dropped),
                 in_flight=len(self._order),
             )
@@ -89,3 +94,4 @@ class Line:
                 self._dropped[outcome.reason] += 1
             else:
                 self._delivered += 1
+                self._within += outcome.within

@@ -1,43 +1,76 @@
 """What makes a candidate ready to serve, as one generator of small steps for the device thread.
 
-Compile, run every batch size (which measures the profile), reproduce the example, switch. Each `next` is bounded by one
-node of the graph, so loading beside a running version delays a batch by no more than that.
+Compile, run every batch size on every engine that is tried (which measures the profile), take the fastest, reproduce
+the example, switch. Each `next` is bounded by one node of the graph, or by a batch of the size in force, so loading
+beside a running version delays a batch by no more than that.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
+from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ProfilePoint
 from framepilot.rollouts.machine import Agreed, Event, Loaded, Switched, Warmed
-from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.graphs import torch_engine
-from framepilot_app.graphs.engine import Compiled, Outputs
+from framepilot_app.graphs.engine import Compiled, EngineError, Outputs
+from framepilot_app.graphs.identity import Member
+from framepilot_app.graphs.normal import normalise
+from framepilot_app.graphs.preparation import packs
 from framepilot_app.graphs.program import Program
+from framepilot_app.models.member import member_of
 from framepilot_app.models.model import Example, Model, ModelError
-from framepilot_app.modules.lane import Version
+from framepilot_app.models.parameters import ModelParameters, ParameterStore
+from framepilot_app.modules.contest import Contender, Contest, timed_point
+from framepilot_app.modules.lane import Opened, Version
+from framepilot_app.modules.rivals import TIMED_RUNS, Trial
 from framepilot_app.modules.tasks.decode import check_outputs
 from framepilot_app.modules.tasks.mismatch import OutputMismatch
 
-TIMED_RUNS = 2
-"""Timed runs of each size up to the cap, after one that is not timed; larger sizes are timed once."""
+TORCH: Final = Engine.TORCH.value
+TORCHES: Final = (Engine.AUTO, Engine.TORCH)
+"""What may be asked for so that torch runs it."""
+CPU: Final = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model whose digests are right, read into memory but for its weights."""
+    """A model whose digests are right, read into memory but for its weights, which are mapped, and the engine that is
+    asked for."""
 
     model: Model
     program: Program
     example: Example
+    parameters: ModelParameters
+    engine: Engine = Engine.AUTO
+    member: Member | None = None
+    """What others may have in common with it; None if torch does not run it."""
 
     @classmethod
-    def read(cls, model: Model) -> Candidate:
-        """Parse program and example; called on a background thread."""
-        return cls(model, model.program(), model.example())
+    def read(
+        cls, model: Model, store: ParameterStore, engine: Engine = Engine.AUTO, device: torch.device = CPU
+    ) -> Candidate:
+        """Parse program and example, attach parameters; called on a background thread.
+
+        Raises:
+            ModelError: a file went away, or is not the one that was verified.
+        """
+        parameters = store.attach(model)
+        program = normalise(model.program(), parameters.contents.types)
+        member = None
+        if engine in TORCHES:
+            which = f"{model.spec.name} {model.spec.version}"
+            member = member_of(which, program, model.spec.input, parameters.contents, packs=packs(device))
+        return cls(model, program, model.example(), parameters, engine, member)
+
+    def trial(self, size: int, limit: int) -> Trial:
+        """What engines are tried with."""
+        return Trial(self.program.input, self.example.input, size, limit)
 
 
 def load(
@@ -48,41 +81,100 @@ def load(
     clock: Callable[[], float],
     switch: Callable[[Version], None],
     report: Callable[[Event], None],
+    rivals: Contest | None = None,
 ) -> Generator[None, None, None]:
     """Load, warm sizes up to `limit` (`size` is the cap in force), check, switch; `report` hears of each phase.
 
+    `rivals` are engines that have been opened for it; afterwards nothing but what serves is held of them.
+
     Raises:
-        EngineError: the program cannot be compiled or run.
-        ModelError: the example's output is not the expected one, or does not fit the task.
+        EngineError: no engine that was asked for can run the program, or none gives the example's expected output.
     """
-    compiled = yield from torch_engine.compile(candidate.program, candidate.model.weights, device)
+    contest = rivals or Contest()
+    # Engines that are compared run as they will when they serve; one alone can be measured in smaller steps.
+    compared = bool(contest.contenders)
+    if candidate.engine in TORCHES:
+        try:
+            compiled = yield from torch_engine.compile_with(candidate.program, candidate.parameters, device)
+        except EngineError as error:
+            contest.refuse(TORCH, str(error))
+        else:
+            contest.contenders.insert(0, Contender(TORCH, compiled))
+            del compiled
     report(Loaded())
-    profile = yield from _warm(compiled, candidate.example.input.to(device), size, limit, clock)
+    if compared:
+        yield from _drop_wrong(candidate, contest, device)
+    yield from _warm(contest, candidate.trial(size, limit), device, clock, compared=compared)
     report(Warmed())
-    yield from _check(candidate, compiled, device)
+    winner = yield from _fastest_that_agrees(candidate, contest, device, size)
     report(Agreed())
     yield
-    switch(Version(candidate.model.spec, candidate.model.sha256, compiled, profile))
+    outcome, profile = contest.outcome(winner), tuple(winner.points.values())
+    contest.contenders.clear()
+    model = candidate.model
+    opened = Opened(candidate.member, model) if candidate.member is not None and winner.name == TORCH else None
+    switch(Version(model.spec, model.sha256, winner.compiled, profile, candidate.engine, outcome, opened))
     report(Switched())
 
 
+def _drop_wrong(candidate: Candidate, contest: Contest, device: torch.device) -> Generator[None, None, None]:
+    """No engine is given up for being slower than one that is wrong."""
+    for contender in [*contest.contenders]:
+        try:
+            yield from _check(candidate, contender.compiled, device)
+        except (EngineError, ModelError) as error:
+            contest.drop(contender, str(error))
+
+
 def _warm(
-    compiled: Compiled, example: torch.Tensor, size: int, limit: int, clock: Callable[[], float]
-) -> Generator[None, None, tuple[ProfilePoint, ...]]:
-    points = []
-    for batch_size in sorted({*batch_sizes(limit), *batch_sizes(size)}):
-        batch = example[torch.arange(batch_size) % len(example)].contiguous(memory_format=torch.channels_last)
-        yield
-        yield from compiled.steps(batch)
-        seconds = []
-        for _ in range(TIMED_RUNS if batch_size <= size else 1):
-            took = yield from _timed(compiled.steps(batch), clock)
-            seconds.append(took)
-        points.append(ProfilePoint(batch=batch_size, p50_ms=min(seconds) * 1000, p99_ms=max(seconds) * 1000))
-    return tuple(points)
+    contest: Contest, trial: Trial, device: torch.device, clock: Callable[[], float], *, compared: bool
+) -> Generator[None, None, None]:
+    """Run and measure every size, but for what was measured of sizes above the one in force before."""
+    for position, size in enumerate(trial.sizes):
+        batch = trial.batch(size).to(device)
+        in_force = size <= trial.size
+        for contender in [*contest.contenders]:
+            yield
+            if size in contender.points and not in_force:
+                continue
+            runs, whole = (TIMED_RUNS if in_force else 1), compared and in_force
+            try:
+                contender.points[size] = yield from _measured(contender.compiled, batch, clock, runs, whole=whole)
+            except EngineError as error:
+                contest.drop(contender, str(error))
+        contest.drop_slow(trial.sizes[: position + 1])
 
 
-def _timed(steps: Iterator[None], clock: Callable[[], float]) -> Generator[None, None, float]:
+def _measured(
+    compiled: Compiled, batch: torch.Tensor, clock: Callable[[], float], runs: int, *, whole: bool
+) -> Generator[None, None, ProfilePoint]:
+    """Timed runs of one size, after one that is not timed."""
+    yield from compiled.steps(batch)
+    seconds = []
+    for _ in range(runs):
+        took = yield from timed(_whole(compiled, batch) if whole else compiled.steps(batch), clock)
+        seconds.append(took)
+    return timed_point(len(batch), seconds)
+
+
+def _whole(compiled: Compiled, batch: torch.Tensor) -> Generator[None, None, Outputs]:
+    yield
+    return compiled(batch)
+
+
+def device_clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, to time what runs on a device: calls to a GPU return before their work is done, so there it waits."""
+    if device.type != "cuda":
+        return time.perf_counter
+
+    def clock() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return clock
+
+
+def timed(steps: Iterator[object], clock: Callable[[], float]) -> Generator[None, None, float]:
     """Seconds inside the steps alone, not what ran between them."""
     spent = 0.0
     while True:
@@ -92,6 +184,25 @@ def _timed(steps: Iterator[None], clock: Callable[[], float]) -> Generator[None,
         if ended:
             return spent
         yield
+
+
+def _fastest_that_agrees(
+    candidate: Candidate, contest: Contest, device: torch.device, size: int
+) -> Generator[None, None, Contender]:
+    """The fastest engine on which the example comes out as it was packed.
+
+    Raises:
+        EngineError: there is none; the reason is that of the engine that was asked for, or of torch's.
+    """
+    while contest.contenders:
+        winner = contest.fastest(size)
+        try:
+            yield from _check(candidate, winner.compiled, device)
+        except (EngineError, ModelError) as error:
+            contest.drop(winner, str(error))
+        else:
+            return winner
+    raise EngineError(contest.failure())
 
 
 def _check(candidate: Candidate, compiled: Compiled, device: torch.device) -> Generator[None, None, None]:

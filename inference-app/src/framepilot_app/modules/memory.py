@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+from typing import Final
+
+TRIM_AFTER_S: Final = 0.5
+"""From the last use of a program to the return of its memory: its last results are decoded and gone by then."""
 
 
 def trim() -> None:
@@ -14,3 +19,10 @@ def trim() -> None:
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
+
+
+def trim_soon() -> None:
+    """The same in a moment, when nobody refers any more to what was given up now."""
+    trimming = threading.Timer(TRIM_AFTER_S, trim)
+    trimming.daemon = True
+    trimming.start()

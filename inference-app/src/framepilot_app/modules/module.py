@@ -43,6 +43,7 @@ class Module:
         self.name = declared.name
         self.model_name = declared.model.name
         self.items = 0
+        self.arrived = 0
         self._times: deque[StageTimes] = deque(maxlen=WINDOW_ITEMS)
         # Workers may overwrite each other's: it is an estimate.
         self._usual_items = 1.0
@@ -67,6 +68,11 @@ class Module:
         """Items that wait, in all lanes."""
         return sum(lane.queued for lane in self._lanes)
 
+    @property
+    def working(self) -> bool:
+        """Whether items are being prepared, wait, or run."""
+        return any(lane.outstanding for lane in self._lanes)
+
     def set_batch(self, batch: Batch) -> None:
         """In force from the next batch."""
         self.policy = BatchPolicy(batch_sizes(batch.size), batch.max_wait_ms / 1000)
@@ -83,7 +89,7 @@ class Module:
     def frame_s(self) -> float:
         """The device time that a frame's items take here, seconds, by what was usual lately."""
         lane = self._lane
-        return self._usual_items * lane.usual_batch_s() / lane.usual_size if lane else 0.0
+        return self._usual_items * lane.usual_part_s() / lane.usual_size if lane else 0.0
 
     def visit(self, items: int) -> None:
         """A frame has so many items for this module."""
@@ -108,6 +114,7 @@ class Module:
             if self._lane is None:
                 raise RuntimeError(f"{self.service}: module '{self.name}' has no version that serves")
             self._lane.outstanding += items
+            self.arrived += items
             return self._lane
 
     def count(self, times: Sequence[StageTimes]) -> None:

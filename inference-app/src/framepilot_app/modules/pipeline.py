@@ -15,7 +15,7 @@ from framepilot_app.modules.graph import Node
 from framepilot_app.modules.journey import WHOLE_FRAME, Journey, Region
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.module import Module, StageTimes
-from framepilot_app.modules.preprocess import prepare
+from framepilot_app.modules.preprocess import Pictures
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.tasks.decode import decode
 from framepilot_app.modules.work import Workers
@@ -33,6 +33,7 @@ class Pipeline:
         self._workers = workers
         self._wake_device = wake_device
         self._clock = clock
+        self._pictures = Pictures()
 
     def start(self, journey: Journey) -> None:
         """A frame was admitted: the modules that take the frame itself begin."""
@@ -91,7 +92,7 @@ class Pipeline:
         items = []
         for index, region in enumerate(regions):
             before = self._clock()
-            prepared = prepare(journey.frame.image, region.box, lane.version.spec.input)
+            prepared = self._pictures.prepare(journey.frame.image, region.box, lane.version.spec.input)
             now = self._clock()
             items.append(Item(journey, node, index, prepared, deadline, arrived_at=now, pre_s=now - before))
         return items

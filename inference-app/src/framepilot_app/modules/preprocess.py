@@ -1,5 +1,8 @@
 """From a frame, or a part of it, to the picture that a model takes, and the way back for what the model says of it.
 
+Whoever takes the same part of the same frame in the same way gets the same picture, while anyone has it: modules of
+several services on one camera prepare it once, and what their models have in common can be computed once.
+
 The heavy steps (crop, resize, colour) are a few OpenCV calls, which release the interpreter's lock. Mean and scale are
 left to the device (`normalise.py`).
 
@@ -9,13 +12,19 @@ Coordinates are continuous: pixel i of a row covers i to i + 1, so that resizing
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
 
 from framepilot_app.frames import Box, Image
 from framepilot_app.models.spec import InputSpec, Resize
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +43,19 @@ class Transform:
         return x * self.scale_x + self.offset_x, y * self.scale_y + self.offset_y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Prepared:
-    """One item, ready for a batch. `picture` is height x width x 3 in the model's colour order, contiguous."""
+    """A picture, ready for a batch. `picture` is height x width x 3 in the model's colour order, contiguous.
+
+    `kept` has what was computed of it and others will want: by the name of the value, a tensor and the row in it. Used
+    by the device thread alone.
+    """
 
     picture: Image
     transform: Transform
+    source: Image
+    """The frame that it was cut from."""
+    kept: dict[str, tuple[torch.Tensor, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,26 @@ class Crop:
         x1, x2 = _whole_pixels(region.x1, region.x2, width)
         y1, y2 = _whole_pixels(region.y1, region.y2, height)
         return cls(x1, y1, x2, y2)
+
+
+class Pictures:
+    """Prepared pictures that are in use, so that each is prepared once. Thread-safe."""
+
+    def __init__(self) -> None:
+        # The picture holds its frame, so that no other frame has its address while it is known.
+        self._known: WeakValueDictionary[tuple[int, Box | None, InputSpec], Prepared] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def prepare(self, image: Image, region: Box | None, spec: InputSpec) -> Prepared:
+        """The one that is there, or a new one, as `prepare` makes it."""
+        key = (id(image), region, spec)
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None:
+            return known
+        made = prepare(image, region, spec)
+        with self._lock:
+            return self._known.setdefault(key, made)
 
 
 def prepare(image: Image, region: Box | None, spec: InputSpec) -> Prepared:
@@ -92,6 +128,7 @@ def prepare(image: Image, region: Box | None, spec: InputSpec) -> Prepared:
     return Prepared(
         ready,
         Transform(scale_x, scale_y, crop.x1 - left * scale_x, crop.y1 - top * scale_y, frame_width, frame_height),
+        image,
     )
 
 

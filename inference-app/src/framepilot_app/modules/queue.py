@@ -6,6 +6,7 @@ the next of each, and the batch after it begins with the stream whose turn it is
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ class FairQueue:
             deadlines=[item.deadline for item in items],
             enforced=[item.journey.frame.enforced for item in items],
         )
+
+    def first(self, most: int) -> list[Item]:
+        """Those that `take` would take next, at most so many; they stay."""
+        return list(itertools.islice(self._in_turn(), most))
 
     def take(self, size: int) -> list[Item]:
         """The first `size` items, streams of equal priority taking turns."""

@@ -4,6 +4,9 @@ A thread cannot be ended from outside, and one that hangs in a driver holds the 
 all threads were doing is written to standard error first. The watchdog is a thread of its own and takes no lock, for
 whoever is stuck may hold one. Should the interpreter itself never come free, faulthandler's thread, which does without
 it, ends the process after twice the time (with exit status 1, which is all it can give).
+
+A process that was stopped as a whole, with its container or its machine, is not stuck: then this thread looks late,
+too, and everybody's time begins anew.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class Watchdog:
         self._hearts = hearts
         self._stuck_after_s = stuck_after_s
         self._clock = clock
+        self._looked_at = self._since = clock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -54,15 +58,23 @@ class Watchdog:
         """Who has given no sign of life for too long; None if all is well."""
         now = self._clock()
         for name, last_beat in self._hearts.items():
-            age = now - last_beat()
+            age = now - max(last_beat(), self._since)
             if age > self._stuck_after_s:
                 return f"the {name} has given no sign of life for {age:.0f} s"
         return None
 
+    def look(self) -> str | None:
+        """The regular look: who is stuck."""
+        now = self._clock()
+        if now - self._looked_at > self._stuck_after_s / 2:
+            self._since = now
+        self._looked_at = now
+        return self.stuck()
+
     def _run(self) -> None:
         while not self._stopping.wait(self._stuck_after_s / LOOKS):
             faulthandler.dump_traceback_later(2 * self._stuck_after_s, exit=True)
-            reason = self.stuck()
+            reason = self.look()
             if reason is not None:
                 _end(reason)
 

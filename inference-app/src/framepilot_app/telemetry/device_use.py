@@ -128,6 +128,8 @@ def device_use(watch: Watch | None, own: float | None, now: float, now_unix: flo
             nvml=False,
             sample_age_s=age_s,
             error=silence,
+            # It is the same GPU still; others may know how it is used.
+            uuid=watch.readings and watch.readings.uuid,
         )
     return _said(watch.readings, own, watch.read_unix, now_unix, age_s)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from framepilot.contract.metrics import Metric
@@ -35,13 +32,3 @@ def counted(metric: Metric, value: float | None) -> CounterMetricFamily:
 def measured(metric: Metric, value: float | None) -> GaugeMetricFamily:
     """A gauge without labels; one that is not supported has no sample."""
     return GaugeMetricFamily(metric.name, metric.meaning, value)
-
-
-def histogram(metric: Metric, buckets: Sequence[float], registry: CollectorRegistry) -> Histogram:
-    """A histogram that a registry exports."""
-    return Histogram(metric.name, metric.meaning, metric.labels, buckets=buckets, registry=registry)
-
-
-def recorded(metric: Metric, registry: CollectorRegistry) -> Counter:
-    """A counter that a registry exports."""
-    return Counter(metric.name, metric.meaning, metric.labels, registry=registry)

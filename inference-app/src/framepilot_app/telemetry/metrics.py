@@ -1,6 +1,6 @@
 """What `/metrics` exports. Counts are read from their one place at scrape time, durations are recorded as they occur.
 
-Label values come from the desired state, so their number is bounded by what is declared. A counter that can be known
+Label values follow from the desired state, so their number is bounded by what is declared. A counter that can be known
 beforehand is there from the start, as 0: Prometheus sees no increase in one that begins with the first event.
 """
 
@@ -21,7 +21,8 @@ from framepilot_app.modules.device import BatchDone
 from framepilot_app.modules.module import Module
 from framepilot_app.sinks.outbox import Loss
 from framepilot_app.telemetry.device_metrics import device_metrics
-from framepilot_app.telemetry.families import Family, counted, counter, gauge, histogram, info, measured, recorded
+from framepilot_app.telemetry.durations import Durations
+from framepilot_app.telemetry.families import Family, counted, counter, gauge, info, measured
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -33,40 +34,44 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._latency = histogram(names.FRAME_LATENCY, LATENCY_BUCKETS_S, registry)
-        self._within = recorded(names.FRAMES_WITHIN, registry)
-        self._decode = histogram(names.STREAM_DECODE, STAGE_BUCKETS_S, registry)
-        self._stage = histogram(names.MODULE_STAGE, STAGE_BUCKETS_S, registry)
-        self._batch = histogram(names.MODULE_BATCH_ITEMS, BATCH_BUCKETS, registry)
-        self._write = histogram(names.SINK_WRITE, STAGE_BUCKETS_S, registry)
+        self._latency = Durations(names.FRAME_LATENCY, LATENCY_BUCKETS_S)
+        self._decode = Durations(names.STREAM_DECODE, STAGE_BUCKETS_S)
+        self._stage = Durations(names.MODULE_STAGE, STAGE_BUCKETS_S)
+        self._batch = Durations(names.MODULE_BATCH_ITEMS, BATCH_BUCKETS)
+        self._write = Durations(names.SINK_WRITE, STAGE_BUCKETS_S)
+        self._all = (self._latency, self._decode, self._stage, self._batch, self._write)
+        for each in self._all:
+            registry.register(each)
+
+    def fold(self) -> None:
+        """Count what was recorded; called now and then."""
+        for each in self._all:
+            each.fold()
 
     def frame(self, outcome: Outcome) -> None:
         """A frame has ended."""
         frame = outcome.frame
-        within = self._within.labels(*frame.stream)
-        self._decode.labels(*frame.stream).observe(frame.decode_s)
+        self._decode.observe(frame.stream, frame.decode_s)
         if isinstance(outcome, Delivered):
-            latency_s = outcome.latency_ms / 1000
-            self._latency.labels(*frame.stream).observe(latency_s)
-            if frame.captured_at + latency_s <= frame.deadline:
-                within.inc()
+            self._latency.observe(frame.stream, outcome.latency_ms / 1000)
 
     def batch(self, done: BatchDone) -> None:
         """A batch has run."""
         service, module = done.module.service, done.module.name
-        self._batch.labels(service, module).observe(len(done.items))
-        self._stage.labels(service, module, "infer").observe(done.seconds)
+        self._batch.observe((service, module), len(done.items))
+        self._stage.observe((service, module, "infer"), done.seconds)
+        pre, queue = (service, module, "pre"), (service, module, "queue")
         for item in done.items:
-            self._stage.labels(service, module, "pre").observe(item.pre_s)
-            self._stage.labels(service, module, "queue").observe(done.started_at - item.arrived_at)
+            self._stage.observe(pre, item.pre_s)
+            self._stage.observe(queue, done.started_at - item.arrived_at)
 
     def decoded(self, module: Module, seconds: float) -> None:
         """The outputs of a batch were decoded so long after its end."""
-        self._stage.labels(module.service, module.name, "post").observe(seconds)
+        self._stage.observe((module.service, module.name, "post"), seconds)
 
     def written(self, service: str, sink: str, seconds: float) -> None:
         """A sink was written once, for so long."""
-        self._write.labels(service, sink).observe(seconds)
+        self._write.observe((service, sink), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class StateCollector(Collector):
         yield from _modules(state)
         yield from _rollouts(state)
         yield from _sinks(state)
+        yield from _shared(state)
         yield counted(names.DEVICE_BUSY, self._busy_s())
         yield from device_metrics(state.device)
         failures = self._failures()
@@ -113,6 +119,7 @@ class StateCollector(Collector):
 def _frames(state: ObservedState) -> Iterator[Family]:
     ingested = counter(names.FRAMES_INGESTED)
     delivered = counter(names.FRAMES_DELIVERED)
+    within = counter(names.FRAMES_WITHIN)
     dropped = counter(names.FRAMES_DROPPED)
     in_flight = gauge(names.FRAMES_IN_FLIGHT)
     objective = gauge(names.OBJECTIVE)
@@ -123,10 +130,11 @@ def _frames(state: ObservedState) -> Iterator[Family]:
         key = [stream.service, stream.name]
         ingested.add_metric(key, stream.frames.ingested)
         delivered.add_metric(key, stream.frames.delivered)
+        within.add_metric(key, stream.frames.within)
         in_flight.add_metric(key, stream.frames.in_flight)
         for reason, count in _from_zero(DropReason, stream.frames.dropped).items():
             dropped.add_metric([*key, reason], count)
-    yield from (ingested, delivered, dropped, in_flight, objective)
+    yield from (ingested, delivered, within, dropped, in_flight, objective)
 
 
 def _streams(state: ObservedState) -> Iterator[Family]:
@@ -197,6 +205,27 @@ def _sinks(state: ObservedState) -> Iterator[Family]:
         for reason, count in _from_zero(Loss, sink.dropped).items():
             dropped.add_metric([*key, reason], count)
     yield from (offered, written, dropped, waiting, spooled, connected)
+
+
+def _shared(state: ObservedState) -> Iterator[Family]:
+    charged = counter(names.SERVICE_DEVICE_SECONDS)
+    for pipeline in state.pipelines:
+        charged.add_metric([pipeline.service], pipeline.device_s)
+    parameters = state.parameters
+    batches = counter(names.STAGE_BATCHES)
+    pictures = counter(names.STAGE_PICTURES)
+    items = counter(names.STAGE_ITEMS)
+    seconds = counter(names.STAGE_SECONDS)
+    for stage in state.stages:
+        key = [stage.short_id, str(len(stage.modules))]
+        batches.add_metric(key, stage.batches)
+        pictures.add_metric(key, stage.pictures)
+        items.add_metric(key, stage.items)
+        seconds.add_metric(key, stage.seconds)
+    yield charged
+    yield measured(names.PARAMETERS_UNIQUE, None if parameters is None else parameters.unique)
+    yield measured(names.PARAMETERS_REFERENCED, None if parameters is None else parameters.referenced)
+    yield from (batches, pictures, items, seconds)
 
 
 def _from_zero(reasons: Iterable[StrEnum], counts: Mapping[str, int]) -> dict[str, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from framepilot.contract.observed import (
+    BatchCount,
     FrameCounts,
     Latencies,
     ObservedModule,
@@ -16,16 +17,22 @@ from framepilot.contract.observed import (
     ServingModel,
     StreamState,
 )
-from framepilot_app.modules.module import StageTimes
+from framepilot_app.modules.module import Module, StageTimes
 from framepilot_app.service import ServedModule, Service, Stream
 from framepilot_app.streams.uri import redact
 
 
-def observed_pipeline(service: Service) -> ObservedPipeline:
-    """The service itself, its objective, and what is wrong with its sinks."""
+def observed_pipeline(service: Service, device_s: float) -> ObservedPipeline:
+    """The service itself, its objective and how it keeps to it, what it used of the device, and what is wrong with its
+    sinks."""
     declared = service.declared
     return ObservedPipeline(
-        service=service.name, uid=declared.uid, error=service.sinks.error, objective_ms=declared.objective_ms
+        service=service.name,
+        uid=declared.uid,
+        error=service.sinks.error,
+        objective_ms=declared.objective_ms,
+        attainment=service.attainment.share(declared.objective_ms),
+        device_s=device_s,
     )
 
 
@@ -34,10 +41,13 @@ def observed_streams(service: Service) -> list[ObservedStream]:
     return [_stream(service.name, name, stream) for name, stream in [*service.streams.items()]]
 
 
-def observed_modules(service: Service) -> list[ObservedModule]:
-    """Every module of a service."""
+def observed_modules(service: Service, alone: Callable[[Module], str | None]) -> list[ObservedModule]:
+    """Every module of a service; `alone` says why one shares nothing with others."""
     inputs = service.inputs
-    return [_module(service.name, served, inputs.get(served.module.name, ())) for served in [*service.modules.values()]]
+    return [
+        _module(service.name, served, inputs.get(served.module.name, ()), alone(served.module))
+        for served in [*service.modules.values()]
+    ]
 
 
 def totals(services: Sequence[Service]) -> FrameCounts:
@@ -56,6 +66,8 @@ def add(counts: Sequence[FrameCounts]) -> FrameCounts:
     return FrameCounts(
         ingested=sum(count.ingested for count in counts),
         delivered=sum(count.delivered for count in counts),
+        within=sum(count.within for count in counts),
+        still=sum(count.still for count in counts),
         dropped=dict(dropped),
         in_flight=sum(count.in_flight for count in counts),
     )
@@ -85,7 +97,7 @@ def _stream(service: str, name: str, stream: Stream) -> ObservedStream:
     )
 
 
-def _module(service: str, served: ServedModule, inputs: tuple[str, ...]) -> ObservedModule:
+def _module(service: str, served: ServedModule, inputs: tuple[str, ...], alone: str | None) -> ObservedModule:
     module = served.module
     version = module.lane.version if module.lane else None
     return ObservedModule(
@@ -98,8 +110,21 @@ def _module(service: str, served: ServedModule, inputs: tuple[str, ...]) -> Obse
         rollout=served.rollouts.observed(),
         queue=module.queued,
         items=module.items,
+        arrived=module.arrived,
+        batches=_batches(module),
         latency_ms=latencies(module.recent()),
         profile=version.profile if version else (),
+        engine=version.engines[0].name if version and version.engines else None,
+        engines=version.engines if version else (),
+        alone=alone,
+    )
+
+
+def _batches(module: Module) -> tuple[BatchCount, ...]:
+    lane = module.lane
+    counted = {} if lane is None else lane.batches
+    return tuple(
+        BatchCount(size=size, count=count, seconds=seconds) for size, (count, seconds) in sorted(counted.items())
     )
 
 

@@ -175,7 +175,7 @@ def _gist(state: ObservedState) -> object:
     return (
         state.generation,
         state.error,
-        state.pipelines,
+        [(pipeline.service, pipeline.uid, pipeline.error, pipeline.objective_ms) for pipeline in state.pipelines],
         [(stream.service, stream.name, stream.state, stream.trouble) for stream in state.streams],
         [
             (
@@ -188,6 +188,7 @@ def _gist(state: ObservedState) -> object:
             )
             for module in state.modules
         ],
+        state.shared,
     )
 
 

@@ -24,7 +24,7 @@ from framepilot.resources.template import InstanceTemplate
 from framepilot.resources.uris import is_file
 from framepilot_operator.cluster.kube_api import JsonObject
 from framepilot_operator.cluster.port import DeclaredRuntime, DeclaredService
-from framepilot_operator.manifests.names import IMPLICIT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from framepilot_operator.manifests.names import IMPLICIT_LABEL
 from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.manifests.seen import Seen, SeenMeta
 
@@ -107,12 +107,11 @@ class HeldRuntime:
 
 @dataclass(frozen=True, slots=True)
 class HeldProfile:
-    """A ModelProfile; None if it cannot be read. `measured`: the operator wrote it."""
+    """A ModelProfile; None if it cannot be read."""
 
     metadata: SeenMeta
     profile: ModelProfile | None
     problem: str | None
-    measured: bool
 
 
 def read_service(manifest: JsonObject) -> HeldService:
@@ -161,12 +160,11 @@ def read_runtime(manifest: JsonObject) -> HeldRuntime:
 def read_profile(manifest: JsonObject) -> HeldProfile:
     """A ModelProfile from its JSON."""
     metadata = SeenMeta.model_validate(manifest["metadata"])
-    measured = metadata.labels.get(MANAGED_BY_LABEL) == MANAGED_BY
     try:
         profile = parse_resource(manifest, f"modelprofiles.framepilot.dev {metadata.key}")
     except DocumentError as error:
-        return HeldProfile(metadata, None, "; ".join(error.problems), measured)
-    return HeldProfile(metadata, profile if isinstance(profile, ModelProfile) else None, None, measured)
+        return HeldProfile(metadata, None, "; ".join(error.problems))
+    return HeldProfile(metadata, profile if isinstance(profile, ModelProfile) else None, None)
 
 
 def invalid_status(before: S, generation: int, problem: str, now: float) -> S:

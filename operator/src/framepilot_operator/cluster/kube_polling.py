@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from framepilot.contract.observed import ObservedState
-from framepilot.rollouts.state import RolloutState
 from framepilot_operator.telemetry.status_client import StatusClient, StatusError
 
 MOST_PER_S: Final = 200
 """How many processes where nothing happens are asked in a second."""
-_SETTLED: Final = frozenset({RolloutState.SERVING, RolloutState.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +124,7 @@ class StatusPolling:
         observed = heard.observed
         if observed is None or observed.generation < target.generation or heard.silence is not None:
             return self._pace.eager_s
-        settled = all(
-            module.serving is not None and (module.rollout is None or module.rollout.state in _SETTLED)
-            for module in observed.modules
-        )
+        settled = all(module.settled for module in observed.modules)
         return max(self._pace.settled_s, len(self._targets) / MOST_PER_S) if settled else self._pace.eager_s
 
 
@@ -143,7 +138,7 @@ def _gist(heard: Heard) -> object:
         state.generation,
         state.error,
         state.started_at,
-        state.pipelines,
+        [(pipeline.service, pipeline.uid, pipeline.error, pipeline.objective_ms) for pipeline in state.pipelines],
         [(stream.service, stream.name, stream.state, stream.trouble) for stream in state.streams],
         [
             (
@@ -153,4 +148,5 @@ def _gist(heard: Heard) -> object:
             )
             for module in state.modules
         ],
+        state.shared,
     )

@@ -28,6 +28,7 @@ from framepilot_operator.cluster.kube_declared import (
 from framepilot_operator.cluster.kube_instance import Found, found, key_of, read_config_map
 from framepilot_operator.cluster.kube_mirror import Mirror, together
 from framepilot_operator.cluster.port import Problem
+from framepilot_operator.cluster.prices import price_problems
 from framepilot_operator.manifests.names import SELECTOR
 from framepilot_operator.manifests.owner import Owner, OwnerKind
 from framepilot_operator.manifests.seen import SeenDeployment, SeenNode, SeenPod, SeenService
@@ -118,14 +119,21 @@ class World:
 
     def measured(self) -> tuple[ModelProfile, ...]:
         """The profiles; what a person declares stands first."""
-        held = sorted(self.profiles.objects.values(), key=lambda each: (each.measured, each.metadata.key))
-        return tuple(each.profile for each in held if each.profile is not None and not each.metadata.ending)
+        held = (each.profile for each in self.profiles.objects.values() if not each.metadata.ending)
+        known = (profile for profile in held if profile is not None)
+        return tuple(sorted(known, key=lambda each: (each.measured, each.key)))
 
     def devices(self) -> Mapping[str, int] | None:
         """How many devices the nodes have, by resource; None if they are not looked at."""
         if self.nodes is None:
             return None
         return dict(sum((Counter(node.devices) for node in self.nodes.objects.values()), Counter()))
+
+    def node_of(self, pod: SeenPod | None) -> SeenNode | None:
+        """The node that a pod runs on; None if there is none, or if nodes are not looked at."""
+        if self.nodes is None or pod is None or pod.spec.node_name is None:
+            return None
+        return self.nodes.objects.get(f"/{pod.spec.node_name}")
 
     def problems(self) -> tuple[Problem, ...]:
         """What is declared and cannot be used."""
@@ -134,10 +142,18 @@ class World:
             for each in self.declared()
             if each.problem is not None
         ]
-        others = [
-            Problem(f"{mirror.kind.plural}.framepilot.dev {key}", held.problem)
-            for mirror in (self.runtimes, self.profiles)
-            for key, held in mirror.objects.items()
+        runtimes = [
+            Problem(f"{INFERENCE_RUNTIMES.plural}.framepilot.dev {key}", held.problem)
+            for key, held in self.runtimes.objects.items()
             if held.problem is not None
         ]
-        return (*services, *others)
+        return (*services, *runtimes, *self.without_status())
+
+    def without_status(self) -> tuple[Problem, ...]:
+        """The same of what has no status that would say so."""
+        profiles = [
+            Problem(f"{MODEL_PROFILES.plural}.framepilot.dev {key}", held.problem)
+            for key, held in self.profiles.objects.items()
+            if held.problem is not None
+        ]
+        return (*profiles, *(() if self.nodes is None else price_problems(self.nodes.objects.values())))

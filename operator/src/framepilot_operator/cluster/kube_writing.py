@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from framepilot.contract.desired import DesiredState
 from framepilot.resources.meta import API_VERSION
-from framepilot.resources.profile import ModelProfile
+from framepilot.resources.profile import ModelProfile, labelled_as_measured
 from framepilot.resources.template import InstanceTemplate
 from framepilot_operator.cluster.kube_api import (
     CONFIG_MAPS,
@@ -171,6 +171,12 @@ class Writing:
             mirror.put(whole)
 
     async def _write_profile(self, profile: ModelProfile) -> None:
+        there = self._world.profiles.objects.get(profile.key)
+        if there is not None and not labelled_as_measured(there.metadata.labels):
+            raise ClusterError(
+                f"modelprofiles.framepilot.dev {profile.key} is somebody else's, so what was measured is not recorded; "
+                "rename it"
+            )
         manifest: JsonObject = {
             "apiVersion": API_VERSION,
             "kind": profile.kind,

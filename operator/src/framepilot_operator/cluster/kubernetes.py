@@ -8,9 +8,10 @@ says what `changed`; only that is read again. A look at a cluster where nothing 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from framepilot_operator.cluster.kube_api import KubeApi
 from framepilot_operator.cluster.kube_declared import HeldOwner
@@ -23,6 +24,7 @@ from framepilot_operator.cluster.kube_writing import Writing
 from framepilot_operator.cluster.port import (
     Change,
     Instance,
+    Problem,
     RuntimeStatus,
     ServiceStatus,
     Snapshot,
@@ -30,9 +32,12 @@ from framepilot_operator.cluster.port import (
     Trigger,
     TriggerKind,
 )
+from framepilot_operator.cluster.prices import priced
 from framepilot_operator.manifests.instance import AppImage
 from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.telemetry.status_client import StatusClient
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class KubernetesSettings:
 
     `namespaces`: those that are looked at; none: all. `image_pull_secrets` are names in the namespace of each instance.
     `reporter` is the operator's own name in Events. `/status` is asked for every `poll_s`, every `eager_poll_s` while
-    something is under way; a pod that has not got its desired state is nudged again after `nudge_again_s`.
+    something is under way; a pod that has not got its desired state is nudged again after `nudge_again_s`. `prices` are
+    those of devices by class, where their node says none.
     """
 
     app_image: str
@@ -54,6 +60,7 @@ class KubernetesSettings:
     eager_poll_s: float = 0.25
     status_timeout_s: float = 2.0
     nudge_again_s: float = 2.0
+    prices: Mapping[str, float] = field(default_factory=dict)
 
 
 class KubernetesCluster:
@@ -62,6 +69,8 @@ class KubernetesCluster:
     def __init__(self, api: KubeApi, settings: KubernetesSettings, now: Callable[[], float] = time.time) -> None:
         """`now` is the time, Unix seconds."""
         self._tick_s = settings.tick_s
+        self._prices = settings.prices
+        self._said: frozenset[Problem] = frozenset()
         self._now = now
         self._world = World(api, settings.namespaces)
         self._client = StatusClient(settings.status_timeout_s)
@@ -97,6 +106,7 @@ class KubernetesCluster:
         owners, found = self._world.owners(), self._world.found()
         self._follow(owners, found)
         await self._reporting.write_problems()
+        self._say(self._world.without_status())
         for owner, held in owners.items():
             if held.problem is None and owner in found:
                 uid = held.metadata.uid
@@ -179,4 +189,12 @@ class KubernetesCluster:
         uid = held.metadata.uid
         document = None if found.config_map is None else found.config_map.desired
         wanted = self._writing.workload(held, held.template, document)
-        return found.instance(uid, wanted.fingerprint, self._heard(found, uid))
+        instance = found.instance(uid, wanted.fingerprint, self._heard(found, uid))
+        return None if instance is None else priced(instance, self._prices, self._world.node_of(found.pod(uid)))
+
+    def _say(self, problems: Iterable[Problem]) -> None:
+        """Each once, as long as it is there."""
+        found = frozenset(problems)
+        for problem in sorted(found - self._said, key=lambda each: each.where):
+            _log.warning("%s: %s", problem.where, problem.message)
+        self._said = found

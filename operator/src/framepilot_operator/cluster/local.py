@@ -47,6 +47,7 @@ from framepilot_operator.cluster.port import (
     WriteProfile,
     WriteRuntime,
 )
+from framepilot_operator.cluster.prices import priced
 from framepilot_operator.cluster.records import (
     read_declared,
     read_profiles,
@@ -85,6 +86,7 @@ class LocalCluster:
         now: Callable[[], float] = time.time,
         credentials: Path | None = None,
         page: bool = True,
+        prices: Mapping[str, float] | None = None,
     ) -> None:
         """Take the state folder; nothing is started yet.
 
@@ -100,6 +102,7 @@ class LocalCluster:
             now: the time, Unix seconds.
             credentials: the folder with a folder for each Secret that a service names.
             page: whether each instance has its web page.
+            prices: what a device costs an hour, by its class.
 
         Raises:
             ClusterError: the state folder cannot be used, or another operator has it.
@@ -125,6 +128,7 @@ class LocalCluster:
             raise ClusterError(f"the state folder {state} cannot be used: {error}; choose another") from error
         self._now = now
         self._tick_s = tick_s
+        self._prices = prices or {}
         start = tuple(command or (app_executable(),))
         self._launch = Launch(start, stdout, drain_s, healthy_after_s, jitter, now, credentials, page)
         self._client = StatusClient(STATUS_TIMEOUT_S)
@@ -219,7 +223,7 @@ class LocalCluster:
         return owner.key in declared
 
     def _instances_now(self) -> tuple[Instance, ...]:
-        return tuple(instance.snapshot() for instance in self._instances.values())
+        return tuple(priced(instance.snapshot(), self._prices) for instance in self._instances.values())
 
     async def _write_desired(self, owner: Owner, document: DesiredState) -> None:
         if owner in self._ending:
@@ -244,7 +248,7 @@ class LocalCluster:
             self._happened(owner)
 
     def _instance(self, owner: Owner) -> LocalInstance:
-        folder = self._instances_folder / _folder_name(owner)
+        folder = self._instances_folder / folder_name(owner)
         return LocalInstance(owner, folder, self._launch, self._client, lambda: self._happened(owner))
 
     def _happened(self, owner: Owner) -> None:
@@ -263,7 +267,7 @@ class LocalCluster:
             self._triggers.put_nowait(Trigger(TriggerKind.TICK))
 
 
-def _folder_name(owner: Owner) -> str:
+def folder_name(owner: Owner) -> str:
     """The folder of an instance; no part of an owner's name can hold a dot."""
     kind = () if owner.kind is OwnerKind.SERVICE else (_RUNTIME,)
     return ".".join((owner.namespace, *kind, owner.name))

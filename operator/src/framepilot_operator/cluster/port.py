@@ -17,6 +17,7 @@ from framepilot.resources.profile import ModelProfile
 from framepilot.resources.runtime import InferenceRuntime, InferenceRuntimeStatus
 from framepilot.resources.service import InferenceService, InferenceServiceStatus
 from framepilot_operator.manifests.owner import Owner
+from framepilot_operator.telemetry.device_view import DeviceView
 
 
 class ClusterError(Exception):
@@ -67,7 +68,8 @@ class Instance:
     `observed` is the latest `/status`, taken at `observed_at`; None until the process first answers, and again after it
     ended. `reason` says why it does not run, or does not answer. `current` is False where what it runs in is not what
     its declaration asks for; giving it a desired state, the same or another, mends that. `devices` are those that it
-    takes for itself alone, by resource, and `has_node` whether it got them.
+    takes for itself alone, by resource, and `has_node` whether it got them. `price_per_hour` is what its device costs;
+    None where that is not known.
     """
 
     owner: Owner
@@ -81,11 +83,12 @@ class Instance:
     current: bool = True
     devices: Mapping[str, int] = field(default_factory=dict)
     has_node: bool = True
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A declaration that cannot be used: where it stands, and one sentence that says what to do about it.
+    """Something declared that cannot be used: where it stands, and one sentence that says what to do about it.
 
     `service` is its `<namespace>/<name>` where that much could be read. What it declared before goes on running.
     """
@@ -100,6 +103,8 @@ class Snapshot:
     """What is declared and what is, at one moment.
 
     `devices`: how many there are that go to one instance only, by resource; None where that cannot be known.
+    `device_views`: what is known of the device that an instance runs on. `device_sources`: by source of these views why
+    it says nothing now; None if it does.
     """
 
     services: tuple[DeclaredService, ...] = ()
@@ -108,6 +113,8 @@ class Snapshot:
     profiles: tuple[ModelProfile, ...] = ()
     problems: tuple[Problem, ...] = ()
     devices: Mapping[str, int] | None = None
+    device_views: Mapping[Owner, DeviceView] = field(default_factory=dict)
+    device_sources: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

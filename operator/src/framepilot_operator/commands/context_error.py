@@ -71,12 +71,12 @@ def refused(request: Request, status: int, body: str) -> ContextError:
     return ContextError("\n".join(lines), status)
 
 
-def missing_service(namespace: str, name: str, known: Sequence[str]) -> ContextError:
-    """There is no such service; `known` are the `<namespace>/<name>` that there are."""
+def missing(what: str, namespace: str, name: str, known: Sequence[str]) -> ContextError:
+    """There is no such service, or whatever it is; `known` are the `<namespace>/<name>` that there are."""
     inside = [key.partition("/")[2] for key in known if key.startswith(f"{namespace}/")]
     near = set(difflib.get_close_matches(name, [key.partition("/")[2] for key in known]))
     outside = [key for key in known if not key.startswith(f"{namespace}/") and key.partition("/")[2] in near]
-    sentence = f"there is no service '{name}' in namespace '{namespace}'; "
+    sentence = f"there is no {what} '{name}' in namespace '{namespace}'; "
     sentence += f"there are: {listed(inside, name)}" if inside else "there is none in it"
     if outside:
         sentence += f"; in other namespaces: {listed(outside, f'{namespace}/{name}')}"
@@ -85,9 +85,13 @@ def missing_service(namespace: str, name: str, known: Sequence[str]) -> ContextE
 
 def listed(names: Sequence[str], like: str) -> str:
     """Names in a sentence, the most similar first; of many only some."""
-    ordered = sorted(names, key=lambda name: (-difflib.SequenceMatcher(None, like, name).ratio(), name))
-    more = len(ordered) - MOST_NAMES
-    return ", ".join(ordered[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return some(sorted(names, key=lambda name: (-difflib.SequenceMatcher(None, like, name).ratio(), name)))
+
+
+def some(names: Sequence[str]) -> str:
+    """Names in a sentence; of many only the first."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _answer(body: str) -> Mapping[str, object] | None:

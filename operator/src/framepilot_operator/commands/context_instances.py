@@ -24,7 +24,8 @@ from framepilot_operator.commands.context_error import Request, refused
 from framepilot_operator.commands.instance_look import Look
 from framepilot_operator.commands.place import Choice
 from framepilot_operator.manifests.instance import PORT
-from framepilot_operator.manifests.names import NAME_LABEL, PART, SELECTOR
+from framepilot_operator.manifests.names import NAME_LABEL, PART, SELECTOR, object_name
+from framepilot_operator.manifests.owner import Owner
 
 TIMEOUT_S: Final = 10.0
 PODS: Final = f"{SELECTOR},{NAME_LABEL}={PART}"
@@ -44,6 +45,11 @@ async def look_at_context(
         while True:
             yield await _look(context, client, where)
             await asyncio.sleep(every_s)
+
+
+def pod_of(owner: Owner, pod: str) -> bool:
+    """Whether a pod, by `<namespace>/<name>`, is of this owner's instance; its Deployment gave it its name."""
+    return pod.rsplit("-", 2)[0] == f"{owner.namespace}/{object_name(owner)}"
 
 
 async def _look(context: Context, client: ApiClient, namespace: str | None) -> Look:

@@ -15,7 +15,7 @@ from typing import Final
 
 from framepilot_operator.commands.context import Context, connected
 from framepilot_operator.commands.context_error import ContextError
-from framepilot_operator.commands.context_services import ContextServices
+from framepilot_operator.commands.context_resources import ContextResources
 from framepilot_operator.commands.in_force import Outcome, Verdict, judge
 from framepilot_operator.commands.module_patch import module_patch
 from framepilot_operator.commands.place import Choice
@@ -36,7 +36,7 @@ async def set_in_context(choice: Choice, edit: Edit, wait_s: float | None, say: 
     """
     async with connected(choice) as (context, client):
         note(str(context))
-        services = ContextServices(context, client)
+        services = ContextResources(context, client)
         key = _key(edit.service, context)
         edit = replace(edit, service=key)
         service, changed = await _change(services, edit)
@@ -50,7 +50,7 @@ def _key(service: str, context: Context) -> str:
     return service if "/" in service else f"{context.namespace}/{service}"
 
 
-async def _change(services: ContextServices, edit: Edit) -> tuple[ServiceView, tuple[str, ...]]:
+async def _change(services: ContextResources, edit: Edit) -> tuple[ServiceView, tuple[str, ...]]:
     namespace, _, name = edit.service.partition("/")
     for _ in range(ATTEMPTS):
         service = view(await services.read(namespace, name))
@@ -65,7 +65,7 @@ async def _change(services: ContextServices, edit: Edit) -> tuple[ServiceView, t
     raise ContextError(f"{edit.service}: not changed: others changed it {ATTEMPTS} times meanwhile; try again")
 
 
-async def _outdated(services: ContextServices, service: ServiceView, refusal: ContextError) -> bool:
+async def _outdated(services: ContextResources, service: ServiceView, refusal: ContextError) -> bool:
     """Whether a patch was refused because the service is not as it was read."""
     if refusal.status == 422:
         # The test of the module's name failed, or what was asked for is invalid: both are answered alike.
@@ -75,7 +75,7 @@ async def _outdated(services: ContextServices, service: ServiceView, refusal: Co
 
 
 async def _wait(
-    services: ContextServices, service: ServiceView, edit: Edit, wait_s: float, say: Say, note: Say
+    services: ContextResources, service: ServiceView, edit: Edit, wait_s: float, say: Say, note: Say
 ) -> None:
     started_at = time.monotonic()
     last = Verdict(Outcome.WAITING, "")

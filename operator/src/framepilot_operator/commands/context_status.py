@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 
 from framepilot_operator.commands.context import connected
-from framepilot_operator.commands.context_services import ContextServices
+from framepilot_operator.commands.context_resources import ContextResources
 from framepilot_operator.commands.place import Choice
 from framepilot_operator.commands.service_view import Json
 
@@ -19,7 +19,7 @@ async def services_in_context(
         ContextError: they cannot be read, or there is no such service.
     """
     async with connected(choice) as (context, client):
-        services = ContextServices(context, client)
+        services = ContextResources(context, client)
         namespace, _, name = (service or "").rpartition("/")
         where = None if everywhere else namespace or context.namespace
         note(context.within(where))

@@ -8,7 +8,7 @@ from pathlib import Path
 from framepilot.resources.parse import Resource
 from framepilot_operator.commands.context import connected
 from framepilot_operator.commands.context_error import ContextError
-from framepilot_operator.commands.context_services import ContextServices
+from framepilot_operator.commands.context_resources import ContextResources
 from framepilot_operator.commands.place import Choice
 
 
@@ -23,7 +23,7 @@ async def refusals(
     found: list[str] = []
     async with connected(choice) as (context, client):
         note(str(context))
-        services = ContextServices(context, client)
+        services = ContextResources(context, client)
         for file, resource in resources:
             subject = f"{file}: {resource.kind} {resource.metadata.name}"
             declared = "namespace" in resource.metadata.model_fields_set

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, TypeVar
 
 import typer
-from pydantic.alias_generators import to_camel
 
+from framepilot_operator import prometheus_options
 from framepilot_operator.commands.context_error import ContextError
+from framepilot_operator.commands.device_look import looking_at_devices
 from framepilot_operator.commands.explanation import explained
 from framepilot_operator.commands.explanation_text import render
-from framepilot_operator.commands.instance_look import Look
+from framepilot_operator.commands.instance_look import DeviceLook, Look
 from framepilot_operator.commands.place import (
     Choice,
     ContextName,
@@ -32,7 +32,8 @@ from framepilot_operator.commands.service_view import Json, view
 from framepilot_operator.commands.session_instances import look_at_sessions
 from framepilot_operator.commands.session_services import read_sessions
 from framepilot_operator.commands.status import Asked
-from framepilot_operator.commands.status_show import Output, on_screen
+from framepilot_operator.commands.status_show import Output, as_json, on_screen
+from framepilot_operator.telemetry.prometheus_server import PrometheusServer
 
 T = TypeVar("T")
 
@@ -44,9 +45,13 @@ def explain(
     context: ContextName = None,
     kubeconfig: Kubeconfig = None,
     local: Local = None,
+    prometheus: prometheus_options.Url = None,
+    prometheus_token_file: prometheus_options.TokenFile = None,
+    prometheus_ca_file: prometheus_options.CaFile = None,
 ) -> None:
     """Say why a service runs with these batch sizes, what others would do, and what was tried: of a running
     `framepilot up`, else of kubectl's current context."""
+    server = prometheus_options.server(prometheus, prometheus_token_file, prometheus_ca_file)
     choice = Choice(namespace, context, kubeconfig)
     place = decided(local, choice)
     asked = Asked(qualified(service, namespace), namespace)
@@ -57,7 +62,7 @@ def explain(
         else:
             with not_in_a_session(asked.what, place):
                 document, look = asyncio.run(_of_context(choice, qualified(service, namespace)))
-        _show(document, look, output)
+        _show(document, look, asyncio.run(_devices(look, server)), output)
     except ContextError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -66,7 +71,7 @@ def explain(
 async def _of_sessions(found: dict[str, Json], asked: Asked) -> tuple[Json, Look]:
     if not found:
         raise ContextError(f"no running `framepilot up` {asked.what}")
-    return next(iter(found.values())), await _first(look_at_sessions(sessions, 0.0))
+    return next(iter(found.values())), await first(look_at_sessions(sessions, 0.0))
 
 
 async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
@@ -74,33 +79,38 @@ async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
 
-    found = await _first(services_in_context(choice, service, _note, everywhere=False, again=False))
+    found = await first(services_in_context(choice, service, _note, everywhere=False, again=False))
     key, document = next(iter(found.items()))
     where = key.partition("/")[0]
-    return document, await _first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
+    return document, await first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
 
 
-async def _first(found: AsyncGenerator[T, None]) -> T:
+async def _devices(look: Look, server: PrometheusServer | None) -> DeviceLook:
+    async with looking_at_devices(server) as look_at_devices:
+        return await look_at_devices(look)
+
+
+async def first(found: AsyncGenerator[T, None]) -> T:
+    """What is found first.
+
+    Raises:
+        ContextError: nothing is, as there is no session any more.
+    """
     async with aclosing(found):
         async for each in found:
             return each
     raise ContextError("the running `framepilot up` has just ended")
 
 
-def _show(document: Json, look: Look, output: Output) -> None:
-    found = explained(view(document), look.states)
+def _show(document: Json, look: Look, devices: DeviceLook, output: Output) -> None:
+    if devices.silence is not None:
+        _note(f"Prometheus: {devices.silence}")
+    found = explained(view(document), look.states, devices.views)
     if output is Output.JSON:
-        typer.echo(json.dumps(_camel(dataclasses.asdict(found)), default=lambda condition: condition.model_dump()))
+        typer.echo(as_json(dataclasses.asdict(found)))
     else:
         with on_screen(again=False) as show:
             show(render(found))
-
-
-def _camel(found: object) -> object:
-    """The names of fields as everywhere in JSON."""
-    if isinstance(found, dict):
-        return {to_camel(name): _camel(value) for name, value in found.items()}
-    return [_camel(each) for each in found] if isinstance(found, list | tuple) else found
 
 
 def _note(line: str) -> None:

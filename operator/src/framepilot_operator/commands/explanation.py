@@ -9,64 +9,109 @@ from framepilot.contract.observed import ObservedState
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.commands.service_view import BatchingView, ConditionView, ServiceView
 from framepilot_operator.planning.alternatives import Alternative, Objective, OnDevice, alternatives
-from framepilot_operator.planning.planner import USABLE
+from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.profile import from_observed
+from framepilot_operator.telemetry.device_view import DeviceView, Value
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBeginning:
+    """So many nodes of a module's graph run once for it and for others, each `<namespace>/<service>/<module>`."""
+
+    nodes: int
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleExplanation:
-    """A module: the batch size in force and why, and all sizes that it may have; none if nothing is measured yet."""
+    """A module: the batch size in force and why, and all sizes that it may have; none if nothing is measured yet.
+
+    `tuning`: what was found of it while it runs. `shared`: the parts of its beginning that run once for it and others,
+    `alone` why there are none.
+    """
 
     name: str
     model: str
     batch: int | None
     reason: str
+    tuning: str
     refused: str | None
     sizes: tuple[Alternative, ...]
+    shared: tuple[SharedBeginning, ...] = ()
+    alone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceExplanation:
+    """How the device is used: the share of its time, and that of others than our instances; `doubts` are sentences
+    on what sources do not agree on, or cannot be believed.
+    """
+
+    utilization: Value | None
+    others: Value | None
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A service. `usable_ms` is what modules may take of the objective; `why` is the reason of the plan as a whole."""
+    """A service. `usable_ms` is what modules may take of the objective; `why` is the reason of the plan as a whole.
+
+    `cost_per_hour`: its share of what its device costs, if that is known. `device` is None where no instance says on
+    which it runs.
+    """
 
     service: str
     instance: str | None
     objective_ms: float | None
     usable_ms: float | None
     why: str
+    cost_per_hour: str | None
     beside: tuple[str, ...]
     modules: tuple[ModuleExplanation, ...]
     wrong: tuple[ConditionView, ...]
+    device: DeviceExplanation | None = None
 
 
-def explained(service: ServiceView, states: Mapping[str, ObservedState]) -> Explanation:
-    """The service, with what the instance that runs it says; `states` are those of all instances by name."""
+def explained(
+    service: ServiceView, states: Mapping[str, ObservedState], devices: Mapping[str, DeviceView]
+) -> Explanation:
+    """The service, with what the instance that runs it says; `states` and `devices` are all instances', by name."""
     instance = next((name for name, state in sorted(states.items()) if _runs(state, service.key)), None)
     state = None if instance is None else states[instance]
     objectives = {} if state is None else _objectives(state)
     mine = objectives.get(service.key)
+    running = {} if state is None else {each.name: each for each in state.modules if each.service == service.key}
     plan = service.status.plan
-    reasons = {} if plan is None else {module.name: module.reason for module in plan.modules}
+    planned = {} if plan is None else {module.name: module for module in plan.modules}
     return Explanation(
         service=service.key,
         instance=instance,
         objective_ms=None if mine is None else mine.latency_ms,
         usable_ms=None if mine is None else USABLE * mine.latency_ms,
         why="nothing is planned yet" if plan is None else plan.reason,
+        cost_per_hour=None if plan is None else plan.cost_per_hour,
         beside=tuple(sorted(objectives.keys() - {service.key})),
         modules=tuple(
             ModuleExplanation(
                 name=module.name,
                 model=f"{module.model.name} {module.model.version}",
                 batch=service.reported(module.name).batch,
-                reason=reasons.get(module.name, ""),
+                reason=planned[module.name].reason if module.name in planned else "",
+                tuning=planned[module.name].tuning if module.name in planned else "",
                 refused=service.reported(module.name).refused,
                 sizes=() if state is None else _sizes(state, service, module.name, objectives),
+                shared=() if state is None else _shared(state, f"{service.key}/{module.name}"),
+                alone=running[module.name].alone if module.name in running else None,
             )
             for module in service.spec.modules
         ),
         wrong=tuple(condition for condition in service.status.conditions if condition.bad),
+        device=_device(devices.get(instance or "")),
     )
+
+
+def _device(view: DeviceView | None) -> DeviceExplanation | None:
+    return None if view is None else DeviceExplanation(view.utilization, view.others, view.doubts)
 
 
 def _runs(state: ObservedState, key: str) -> bool:
@@ -89,6 +134,14 @@ def _depth(state: ObservedState, service: str) -> int:
         return 1 + max(map(depth, inputs.get(name, ())), default=0)
 
     return max(map(depth, inputs), default=1)
+
+
+def _shared(state: ObservedState, module: str) -> tuple[SharedBeginning, ...]:
+    return tuple(
+        SharedBeginning(stage.nodes, tuple(other for other in stage.modules if other != module))
+        for stage in state.stages
+        if module in stage.modules
+    )
 
 
 def _sizes(

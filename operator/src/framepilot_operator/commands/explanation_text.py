@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from framepilot_operator.commands.explanation import Explanation, ModuleExplanation
+from framepilot_operator.commands.context_error import some
+from framepilot_operator.commands.explanation import DeviceExplanation, Explanation, ModuleExplanation
 from framepilot_operator.planning.alternatives import Alternative
 
 
@@ -27,16 +28,38 @@ def _head(found: Explanation) -> Iterator[Text]:
             f"A frame is to take {found.objective_ms:g} ms at most; modules may use {found.usable_ms:g} ms of it, "
             "the rest is for what is done before and after."
         )
+    if found.cost_per_hour is not None:
+        share = "its share of its device, by planned use" if found.beside else "all of its device"
+        yield Text(f"It costs {found.cost_per_hour} an hour: {share}.")
+    if found.device is not None:
+        yield from _device(found.device)
     if found.beside:
         yield Text(f"Its device runs as well: {', '.join(found.beside)}. All of their objectives count.")
+
+
+def _device(device: DeviceExplanation) -> Iterator[Text]:
+    busy = device.utilization
+    if busy is None:
+        yield Text("How busy its device is, nobody says.")
+    else:
+        others = "" if device.others is None else f", {device.others.value:.0%} of its time with what is not ours"
+        yield Text(f"Its device is {busy.value:.0%} busy{others}: {busy.source}, {busy.age_s:.0f} s ago.")
+    for doubt in device.doubts:
+        yield Text(f"{doubt}.", "yellow")
 
 
 def _module(found: Explanation, module: ModuleExplanation) -> Iterator[RenderableType]:
     batch = "no batch size yet" if module.batch is None else f"batch {module.batch}"
     why = f": {module.reason}" if module.reason else ""
     yield Text(f"\n{module.name} ({module.model}), {batch}{why}", "bold")
+    if module.tuning:
+        yield Text(f"While it runs: {module.tuning}. What follows was measured at loading.", "yellow")
     if module.refused is not None:
         yield Text(f"Version {module.refused} was tried, and refused.", "red")
+    for part in module.shared:
+        yield Text(f"{part.nodes} nodes of its beginning run once for it and {some(part.others)}.")
+    if module.alone is not None:
+        yield Text(f"It shares no beginning with others: {module.alone}.")
     if not module.sizes:
         yield Text("How long its batches take is not measured yet.")
         return

@@ -6,11 +6,13 @@ looked at once, or has started anew, there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from framepilot.contract.document import Document
-from framepilot.contract.observed import FrameCounts, ObservedModule, ObservedState, ObservedStream
+from framepilot.contract.observed import DeviceUse, FrameCounts, ObservedModule, ObservedState, ObservedStream
+from framepilot_operator.telemetry.device_view import DeviceView
+from framepilot_operator.telemetry.measurement import Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +24,29 @@ class Look:
     silent: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceLook:
+    """By instance the view of its device; `silence` is why Prometheus has no part in it, if one was asked."""
+
+    views: Mapping[str, DeviceView] = field(default_factory=dict)
+    silence: str | None = None
+
+
 class DeviceRow(Document):
     """How the device of an instance is used; shares of time, bytes, degrees Celsius, watts. What is not known is None.
 
-    `utilization` is the device's by whomever, `source` says who measured it, `own` is what this instance runs there.
+    `utilization` is the device's by whomever; `source` says who measured it, `age_s` seconds ago. `own` is what this
+    instance runs there, and `others` what none of our instances does.
     """
 
     instance: str
     device: str
     device_class: str
     source: str | None = None
+    age_s: float | None = None
     utilization: float | None = None
     own: float | None = None
+    others: float | None = None
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     temperature_celsius: float | None = None
@@ -57,39 +70,64 @@ class ModuleRow(Document):
 
 
 class StreamRow(Document):
-    """A stream; frames per second."""
+    """A stream; frames per second. A still frame, in which nothing had changed, is not among the dropped here."""
 
     service: str
     stream: str
     state: str
     captured: float
+    still: float | None
     delivered: float | None
     dropped: float | None
     reason: str | None = None
 
 
+class ServiceRow(Document):
+    """A service: the latency that its frames are to keep to, milliseconds, and the share of them that did of late."""
+
+    service: str
+    objective_ms: float | None
+    attainment: float | None
+
+
 class Usage(Document):
-    """How instances are used, and why some say nothing."""
+    """How instances are used, and why some say nothing, or Prometheus does not."""
 
     devices: tuple[DeviceRow, ...]
+    services: tuple[ServiceRow, ...]
     modules: tuple[ModuleRow, ...]
     streams: tuple[StreamRow, ...]
     silent: dict[str, str]
 
 
-def usage(before: Look | None, now: Look, meant: Callable[[str], bool]) -> Usage:
-    """Of the services that are `meant`, by `<namespace>/<name>`, and of the instances that run them."""
-    devices: list[DeviceRow] = []
+def usage(before: Look | None, now: Look, meant: Callable[[str], bool], devices: DeviceLook) -> Usage:
+    """Of the services that are `meant`, by `<namespace>/<name>`, and of the instances that run them.
+
+    `devices`: what is known of those that they run on.
+    """
+    rows: list[DeviceRow] = []
+    services: list[ServiceRow] = []
     modules: list[ModuleRow] = []
     streams: list[StreamRow] = []
     for instance, state in sorted(now.states.items()):
         earlier = _same_process(before, instance, state)
         seconds = now.at - before.at if before is not None else 0.0
-        if any(meant(each.service) for each in state.pipelines):
-            devices.append(_device(instance, state))
+        pipelines = [each for each in state.pipelines if meant(each.service)]
+        if pipelines:
+            rows.append(_device(instance, state, devices.views.get(instance, DeviceView())))
+        services += [
+            ServiceRow(service=each.service, objective_ms=each.objective_ms, attainment=each.attainment)
+            for each in pipelines
+        ]
         modules += _modules(earlier, state, seconds, meant)
         streams += _streams(earlier, state, seconds, meant)
-    return Usage(devices=tuple(devices), modules=tuple(modules), streams=tuple(streams), silent=dict(now.silent))
+    return Usage(
+        devices=tuple(rows),
+        services=tuple(sorted(services, key=lambda row: row.service)),
+        modules=tuple(modules),
+        streams=tuple(streams),
+        silent=dict(now.silent) | ({} if devices.silence is None else {"Prometheus": devices.silence}),
+    )
 
 
 def _same_process(before: Look | None, instance: str, state: ObservedState) -> ObservedState | None:
@@ -97,30 +135,33 @@ def _same_process(before: Look | None, instance: str, state: ObservedState) -> O
     return earlier if earlier is not None and earlier.started_at == state.started_at else None
 
 
-def _device(instance: str, state: ObservedState) -> DeviceRow:
+def _device(instance: str, state: ObservedState, view: DeviceView) -> DeviceRow:
     device, use = state.device, state.device.use
-    row = DeviceRow(instance=instance, device=device.name, device_class=device.device_class)
-    if use is None:
-        return row
-    return row.model_copy(
-        update={
-            "source": use.source.value,
-            "utilization": use.utilization,
-            "own": use.own,
-            "memory_used_bytes": use.memory_used_bytes,
-            "memory_total_bytes": use.memory_total_bytes,
-            "temperature_celsius": use.temperature_celsius,
-            "power_watts": use.power_watts,
-            "trouble": "; ".join(_troubles(use.error, use.throttled)) or None,
-        }
+    known = {quantity: value.value for quantity, value in view.values.items()}
+    memory_used, memory_total = known.get(Quantity.MEMORY_USED), known.get(Quantity.MEMORY_TOTAL)
+    return DeviceRow(
+        instance=instance,
+        device=device.name,
+        device_class=device.device_class,
+        source=view.utilization and view.utilization.source,
+        age_s=view.utilization and view.utilization.age_s,
+        utilization=known.get(Quantity.UTILIZATION),
+        own=use and use.own,
+        others=view.others and view.others.value,
+        memory_used_bytes=None if memory_used is None else int(memory_used),
+        memory_total_bytes=None if memory_total is None else int(memory_total),
+        temperature_celsius=known.get(Quantity.TEMPERATURE),
+        power_watts=known.get(Quantity.POWER),
+        trouble="; ".join(_troubles(use, view)) or None,
     )
 
 
-def _troubles(error: str | None, throttled: Iterable[str] | None) -> Iterator[str]:
-    if error is not None:
-        yield error
-    if throttled:
-        yield f"its clocks are kept low: {', '.join(throttled)}"
+def _troubles(use: DeviceUse | None, view: DeviceView) -> Iterator[str]:
+    if use is not None and use.error is not None:
+        yield use.error
+    if use is not None and use.throttled:
+        yield f"its clocks are kept low: {', '.join(use.throttled)}"
+    yield from view.doubts
 
 
 def _modules(
@@ -158,6 +199,7 @@ def _streams(
             stream=stream.name,
             state=stream.state.value,
             captured=stream.fps,
+            still=_rate(None if before is None else before.still, stream.frames.still, seconds),
             delivered=_rate(None if before is None else before.delivered, stream.frames.delivered, seconds),
             dropped=_rate(None if before is None else _dropped(before), _dropped(stream.frames), seconds),
             reason=stream.reason or stream.trouble,
@@ -170,7 +212,8 @@ def _rate(before: int | None, now: int, seconds: float) -> float | None:
 
 
 def _dropped(counts: FrameCounts) -> int:
-    return sum(counts.dropped.values())
+    """But for those that nothing moved in: they are no sign of trouble."""
+    return sum(count for reason, count in counts.dropped.items() if reason != "still")
 
 
 def _module_key(module: ObservedModule) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from framepilot_operator.commands.context_error import ContextError, NoContextEr
 from framepilot_operator.running import Running, running, state_home
 
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="The service's namespace; else the context's.", metavar="NAME")
+    str | None, typer.Option("--namespace", "-n", help="The namespace; else the context's.", metavar="NAME")
 ]
 ContextName = Annotated[
     str | None, typer.Option("--context", help="A context of the kubeconfig; else the current one.", metavar="NAME")
@@ -32,7 +32,7 @@ Local = Annotated[
     bool | None,
     typer.Option(
         "--local/--cluster",
-        help="In a running `framepilot up`, or in the context; else in the first of them that has the service.",
+        help="In a running `framepilot up`, or in the context; else in the first of them that has what is named.",
         show_default=False,
     ),
 ]

@@ -14,8 +14,9 @@ import typer
 from ruamel.yaml import YAML
 
 from framepilot_operator.commands.plan_error import PlanError
-from framepilot_operator.commands.plan_services import plan_services
+from framepilot_operator.commands.plan_services import Devices, plan_services
 from framepilot_operator.commands.plan_workloads import Planning, plan_workloads
+from framepilot_operator.commands.price_option import price_option
 from framepilot_operator.planning.plan_document import Document, plan_document
 from framepilot_operator.planning.plan_table import plan_table
 from framepilot_operator.planning.service_plan_text import service_plan_document, service_plan_table
@@ -64,6 +65,10 @@ def plan(
     device_class: Annotated[
         str | None, typer.Option("--device-class", help="Of the services' instances; else that of the profiles.")
     ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=PRICE", help="What a device of the services costs an hour; may be repeated."),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="The folder of a state with measured profiles; else that of these files.")
     ] = None,
@@ -76,22 +81,25 @@ def plan(
         raise typer.BadParameter(f"there is no solver '{solver}'; take one of {', '.join(SOLVERS)}")
     if previous is not None and solver != "framepilot":
         raise typer.BadParameter(f"--previous is planned by the solver framepilot; leave out --solver {solver}")
+    prices = price_option(price)
+    if prices and workload is not None:
+        raise typer.BadParameter("--price is for the plan of services; the prices of a workload stand in its file")
     if workload is not None:
         how = Planning("whole" if cost is Cost.WHOLE else "fractional", solver, simulate, previous, without or ())
         _plan_workloads(workload, how, output)
         return
     if previous is not None or without:
         raise typer.BadParameter("--previous and --without are for the plan of a --workload")
-    _plan_services(files or [], state, device_class, output, explain=explain)
+    _plan_services(files or [], state, Devices(device_class, prices), output, explain=explain)
 
 
 def _plan_services(
-    files: Sequence[Path], state: Path | None, device_class: str | None, output: Output, *, explain: bool
+    files: Sequence[Path], state: Path | None, devices: Devices, output: Output, *, explain: bool
 ) -> None:
     home = state_home(os.environ)
     folders = {state_folder(home, files), *(state_folder(home, [file]) for file in files)} if state is None else {state}
     try:
-        chosen, plans = plan_services(files, sorted(folders), device_class)
+        chosen, plans = plan_services(files, sorted(folders), devices)
     except PlanError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -7,7 +7,7 @@ files. What an instance was told last counts as what runs, as it does for the lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from framepilot.contract.desired import Pipeline
@@ -20,11 +20,12 @@ from framepilot_operator.cluster.desired_file import read_desired
 from framepilot_operator.cluster.records import read_profiles
 from framepilot_operator.commands.plan_error import PlanError
 from framepilot_operator.placement import runtime_of
+from framepilot_operator.planning.load import priced
 from framepilot_operator.planning.measured import profiles_in_force
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
-from framepilot_operator.planning.rates import item_rates
+from framepilot_operator.planning.rates import ItemRate, item_rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,21 @@ class Known:
     told: Mapping[str, Pipeline]
 
 
-def plan_services(
-    files: Sequence[Path], states: Sequence[Path], device_class: str | None
-) -> tuple[str, list[ServicePlan]]:
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """The class of the services' devices, None: that of the profiles; and what a device costs an hour, by its class."""
+
+    device_class: str | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
+
+
+def plan_services(files: Sequence[Path], states: Sequence[Path], devices: Devices) -> tuple[str, list[ServicePlan]]:
     """The device class that was planned for, and a plan for each service.
 
     Args:
         files: what is declared.
         states: folders of the state of earlier runs; one need not be there.
-        device_class: of the instances; None: that of the profiles.
+        devices: those of the instances.
 
     Raises:
         PlanError: a file has a problem, there is no service, or the device class is not clear.
@@ -57,8 +64,9 @@ def plan_services(
         raise PlanError("\n".join(problems))
     declared = [resource for _, resource in checked.resources if isinstance(resource, ModelProfile)]
     known = _known(declared, states)
-    chosen = device_class or _device_class(services, known.profiles)
-    return chosen, [made for group in _groups(services) for made in _planned(group, known, chosen)]
+    chosen = devices.device_class or _device_class(services, known.profiles)
+    price = devices.prices.get(chosen)
+    return chosen, [made for group in _groups(services) for made in _planned(group, known, chosen, price)]
 
 
 def _known(declared: Sequence[ModelProfile], states: Sequence[Path]) -> Known:
@@ -91,12 +99,14 @@ def _groups(services: Sequence[InferenceService]) -> Iterator[list[InferenceServ
     return iter(groups.values())
 
 
-def _planned(services: Sequence[InferenceService], known: Known, device_class: str) -> Iterator[ServicePlan]:
+def _planned(
+    services: Sequence[InferenceService], known: Known, device_class: str, price: float | None
+) -> Iterator[ServicePlan]:
     idle = ObservedState(started_at=0, device=Device(device_class=device_class, name=device_class))
     profiles: dict[tuple[str, str], ModuleProfile] = {}
-    rates: dict[tuple[str, str], float] = {}
+    rates: dict[tuple[str, str], ItemRate] = {}
     for service in services:
         profiles |= profiles_in_force(service, "", idle, known.profiles)
         rates |= item_rates(service, {})
-    plans = plan(services, profiles, known.told, rates)
+    plans = priced(plan(services, profiles, known.told, rates), price)
     return (plans[service.key] for service in services)

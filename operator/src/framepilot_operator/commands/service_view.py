@@ -5,7 +5,7 @@ Read tolerantly, because a cluster may have another version of the CRD than this
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydantic import Field, JsonValue
 
@@ -14,6 +14,7 @@ from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.manifests.seen import Seen
 
 Json = dict[str, JsonValue]
+V = TypeVar("V", bound=Seen)
 
 AUTO: Final = "auto"
 
@@ -107,6 +108,12 @@ class PlannedModuleView(Seen):
     latency: str | None = None
     utilization: str | None = None
     reason: str = ""
+    tuning: str = ""
+
+    @property
+    def why(self) -> str:
+        """Why it is so, and what was found since."""
+        return "; ".join(filter(None, (self.reason, self.tuning)))
 
 
 class PlanView(Seen):
@@ -114,6 +121,7 @@ class PlanView(Seen):
 
     latency: str | None = None
     utilization: str | None = None
+    cost_per_hour: str | None = None
     reason: str = ""
     modules: tuple[PlannedModuleView, ...] = ()
 
@@ -128,10 +136,11 @@ class StatusView(Seen):
 
 
 class MetadataView(Seen):
-    """Which service it is, which version of it."""
+    """Which resource it is, which version of it."""
 
     name: str
     namespace: str = "default"
+    uid: str = ""
     generation: int = 0
     resource_version: str = ""
 
@@ -177,11 +186,20 @@ def view(document: Json) -> ServiceView:
     Raises:
         ContextError: it is of a version that cannot be read.
     """
+    return read_as(ServiceView, "service", document)
+
+
+def read_as(kind: type[V], what: str, document: Json) -> V:
+    """What a JSON document says; `what` it is, for the error.
+
+    Raises:
+        ContextError: it is of a version that cannot be read.
+    """
     try:
-        return ServiceView.model_validate(document)
+        return kind.model_validate(document)
     except ValueError as error:
         raise ContextError(
-            f"the service cannot be read; is this framepilot older than the cluster's? {error}"
+            f"the {what} cannot be read; is this framepilot older than the cluster's? {error}"
         ) from error
 
 

@@ -1,4 +1,5 @@
-"""Writes services to standard output, once or at every change: as a table, or as the resources themselves."""
+"""Writes to standard output: services, once or at every change, as a table or as the resources themselves; and what
+was found of something, as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from rich.console import Console, RenderableType
 from rich.live import Live
 
@@ -47,6 +50,21 @@ def shown(output: Output, *, one: bool, again: bool) -> Iterator[Show]:
     else:
         with on_screen(again=again) as show:
             yield lambda services: show(_table(services))
+
+
+def as_json(found: Mapping[str, object]) -> str:
+    """What was found, with names of fields as everywhere in JSON."""
+    return json.dumps(_camel(found), default=_dumped)
+
+
+def _camel(found: object) -> object:
+    if isinstance(found, Mapping):
+        return {to_camel(name): _camel(value) for name, value in found.items()}
+    return [_camel(each) for each in found] if isinstance(found, list | tuple) else found
+
+
+def _dumped(part: BaseModel) -> object:
+    return part.model_dump()
 
 
 def _table(services: Services) -> RenderableType:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from framepilot_operator.commands.service_view import GOOD, ConditionView, ModuleView, PlanView, ServiceView
 
-SHOWN: Final = ("Ready", "Reconciling", "Stalled")
+SHOWN: Final = ("Ready", "ObjectiveMet", "Reconciling", "Stalled")
 NOT_KNOWN: Final = "not known"
 
 
@@ -79,14 +79,15 @@ def _planned(plan: PlanView) -> Table:
             module.budget or "",
             module.latency or NOT_KNOWN,
             module.utilization or NOT_KNOWN,
-            module.reason,
+            module.why,
         )
     return table
 
 
 def _summary(plan: PlanView) -> str:
     latency = plan.latency or NOT_KNOWN
-    return f"all: latency {latency}, device time {plan.utilization or NOT_KNOWN}: {plan.reason}"
+    cost = "" if plan.cost_per_hour is None else f", costs {plan.cost_per_hour} an hour"
+    return f"all: latency {latency}, device time {plan.utilization or NOT_KNOWN}{cost}: {plan.reason}"
 
 
 def _sentences(services: Sequence[ServiceView]) -> Iterator[Text]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
 
+from framepilot_operator import prometheus_options
 from framepilot_operator.commands.context_error import ContextError
+from framepilot_operator.commands.device_look import looking_at_devices
 from framepilot_operator.commands.instance_look import Look, Usage, usage
 from framepilot_operator.commands.place import (
     Choice,
@@ -28,11 +31,22 @@ from framepilot_operator.commands.session_services import read_sessions
 from framepilot_operator.commands.status import Asked
 from framepilot_operator.commands.status_show import Output, on_screen
 from framepilot_operator.commands.top_table import render
+from framepilot_operator.telemetry.prometheus_server import PrometheusServer
 
 EVERY_S: Final = 2.0
 """Between two looks: as long as it takes to see a rate."""
 
 _Show = Callable[[Usage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to be shown, which Prometheus is asked of it, and how; `again`: look after look."""
+
+    asked: Asked
+    server: PrometheusServer | None
+    output: Output
+    again: bool
 
 
 def top(
@@ -44,20 +58,24 @@ def top(
     context: ContextName = None,
     kubeconfig: Kubeconfig = None,
     local: Local = None,
+    prometheus: prometheus_options.Url = None,
+    prometheus_token_file: prometheus_options.TokenFile = None,
+    prometheus_ca_file: prometheus_options.CaFile = None,
 ) -> None:
     """Show how devices are used, and what modules and streams get done: of the running `framepilot up` processes, else
     of kubectl's current context."""
     if all_namespaces and (namespace is not None or service is not None):
         raise typer.BadParameter("does not go with SERVICE and --namespace", param_hint="--all-namespaces")
+    server = prometheus_options.server(prometheus, prometheus_token_file, prometheus_ca_file)
     choice = Choice(namespace, context, kubeconfig)
     place = decided(local, choice)
     asked = Asked(None if service is None else qualified(service, namespace), namespace)
     try:
         if place is Place.SESSION or (place is None and asked.of(read_sessions(sessions()))):
-            asyncio.run(_show(_of_sessions(asked), asked, output, again=watch))
+            asyncio.run(_show(_of_sessions(asked), _Wish(asked, server, output, again=watch)))
         else:
             with not_in_a_session(asked.what, place):
-                _of_context(choice, asked, output, everywhere=all_namespaces, again=watch)
+                _of_context(choice, _Wish(asked, server, output, again=watch), everywhere=all_namespaces)
     except ContextError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -72,31 +90,33 @@ async def _of_sessions(asked: Asked) -> AsyncGenerator[Look, None]:
         yield look
 
 
-def _of_context(choice: Choice, asked: Asked, output: Output, *, everywhere: bool, again: bool) -> None:
+def _of_context(choice: Choice, wish: _Wish, *, everywhere: bool) -> None:
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
 
+    asked = wish.asked
     where = asked.service.partition("/")[0] if asked.service and "/" in asked.service else asked.namespace
     looks = look_at_context(
         choice, where, lambda line: typer.echo(line, err=True), everywhere=everywhere, every_s=EVERY_S
     )
-    asyncio.run(_show(looks, asked, output, again=again))
+    asyncio.run(_show(looks, wish))
 
 
-async def _show(looks: AsyncGenerator[Look, None], asked: Asked, output: Output, *, again: bool) -> None:
+async def _show(looks: AsyncGenerator[Look, None], wish: _Wish) -> None:
     """Show what each look and the one before it say; once: after the second."""
     before: Look | None = None
     last: Usage | None = None
-    with _shown(output, again=again) as show:
-        async with aclosing(looks):
+    with _shown(wish.output, again=wish.again) as show:
+        async with aclosing(looks), looking_at_devices(wish.server) as look_at_devices:
             async for look in looks:
-                last = usage(before, look, asked.means)
-                if again:
+                devices = await look_at_devices(look)
+                last = usage(before, look, wish.asked.means, devices)
+                if wish.again:
                     show(last)
                 elif before is not None:
                     break
                 before = look
-        if not again and last is not None:
+        if not wish.again and last is not None:
             show(last)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of how instances are used: devices, modules, streams, and below them what is wrong."""
+"""What a person sees of how instances are used: devices, services, modules, streams, and below them what is wrong."""
 
 from __future__ import annotations
 
@@ -22,20 +22,36 @@ def render(usage: Usage) -> RenderableType:
     """Tables, and sentences on what is wrong."""
     if not usage.devices:
         return Group(Text("no instance says what it does"), *_sentences(usage))
-    return Group(_devices(usage), "", _modules(usage), "", _streams(usage), *_sentences(usage))
+    tables = (_services(usage), _modules(usage), _streams(usage))
+    return Group(_devices(usage), *(each for table in tables for each in ("", table)), *_sentences(usage))
 
 
 def _devices(usage: Usage) -> Table:
-    table = plain_table("instance", "device", "busy", "of it ours", "memory", "°C", "W", right=2)
+    table = plain_table(
+        "instance", "device", "busy", "of it ours", "others", "memory", "°C", "W", "as it says", right=2
+    )
     for row in usage.devices:
         table.add_row(
             row.instance,
             f"{row.device} ({row.device_class})",
             Text(_percent(row.utilization), "yellow" if (row.utilization or 0) > BUSY else ""),
             _percent(row.own),
+            _percent(row.others),
             _memory(row),
             _number(row.temperature_celsius, 0),
             _number(row.power_watts, 0),
+            "" if row.source is None else f"{row.source}, {row.age_s:.0f} s ago",
+        )
+    return table
+
+
+def _services(usage: Usage) -> Table:
+    table = plain_table("service", "objective ms", "within it", right=1)
+    for row in usage.services:
+        table.add_row(
+            row.service,
+            "" if row.objective_ms is None else f"{row.objective_ms:g}",
+            "" if row.attainment is None else f"{row.attainment:.2%}",
         )
     return table
 
@@ -55,12 +71,13 @@ def _modules(usage: Usage) -> Table:
 
 
 def _streams(usage: Usage) -> Table:
-    table = plain_table("stream", "state", "captured/s", "delivered/s", "dropped/s", right=2)
+    table = plain_table("stream", "state", "captured/s", "still/s", "delivered/s", "dropped/s", right=2)
     for row in usage.streams:
         table.add_row(
             f"{row.service}/{row.stream}",
             Text(row.state, _STATES.get(row.state, "")),
             f"{row.captured:.1f}",
+            _number(row.still, 1),
             _number(row.delivered, 1),
             Text(_number(row.dropped, 1), "yellow" if row.dropped else ""),
         )

@@ -16,8 +16,10 @@ import typer
 from framepilot.resources.quantities import duration_ms
 from framepilot.resources.service import InferenceService
 from framepilot.resources.sink import SinkType
+from framepilot_operator import prometheus_options
 from framepilot_operator.check import Checked, check, lines
 from framepilot_operator.cluster.port import ClusterError
+from framepilot_operator.commands.price_option import price_option
 from framepilot_operator.running import registered, state_folder, state_home
 from framepilot_operator.screen import Show, live_table, log_lines
 
@@ -34,8 +36,17 @@ def up(
         ),
     ] = None,
     page: Annotated[bool, typer.Option(help="Each instance has a web page, for this machine only.")] = True,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=PRICE", help="What a device costs an hour, such as cpu=0.05; may be repeated."),
+    ] = None,
+    prometheus: prometheus_options.Url = None,
+    prometheus_token_file: prometheus_options.TokenFile = None,
+    prometheus_ca_file: prometheus_options.CaFile = None,
 ) -> None:
     """Run services on this machine; ends when all streams have ended, after --for, or on Ctrl-C."""
+    prices = price_option(price)
+    server = prometheus_options.server(prometheus, prometheus_token_file, prometheus_ca_file)
     checked = check(files)
     services = [resource for _, resource in checked.resources if isinstance(resource, InferenceService)]
     problems = list(lines(checked.problems))
@@ -57,6 +68,8 @@ def up(
         report=None if report is None else report.absolute(),
         credentials=None if credentials is None else credentials.absolute(),
         page=page,
+        prices=prices,
+        prometheus=server,
     )
     try:
         with registered(home / "up", files, session.state), _screen(checked) as show:

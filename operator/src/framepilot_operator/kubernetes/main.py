@@ -16,8 +16,10 @@ from kubernetes.aio.config import ConfigException
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from framepilot_operator import prometheus_options
 from framepilot_operator.cluster.kube_api import KubeApi
 from framepilot_operator.cluster.kubernetes import KubernetesCluster, KubernetesSettings
+from framepilot_operator.commands.price_option import price_option
 from framepilot_operator.kubernetes.leader import SHORTEST_S, LeaseSettings
 from framepilot_operator.kubernetes.process import Options, Process
 
@@ -60,6 +62,15 @@ def run(
     lease_seconds: Annotated[
         int, typer.Option(min=SHORTEST_S, help="How long another replica waits after this one is gone.")
     ] = 15,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=PRICE", help="What a device costs an hour where its node does not say; repeatable."
+        ),
+    ] = None,
+    prometheus: prometheus_options.Url = None,
+    prometheus_token_file: prometheus_options.TokenFile = None,
+    prometheus_ca_file: prometheus_options.CaFile = None,
     log_level: Annotated[LogLevel, typer.Option(help="What to log on stderr, as JSON.")] = LogLevel.INFO,
 ) -> None:
     """Run inference services on a cluster until SIGTERM."""
@@ -68,6 +79,8 @@ def run(
         raise typer.BadParameter(f"'{listen}' is not HOST:PORT, as in 0.0.0.0:8080", param_hint="--listen")
     if leader_elect and not lease_namespace:
         raise typer.BadParameter("give it, or --no-leader-elect for a single replica", param_hint="--lease-namespace")
+    prices = price_option(price)
+    server = prometheus_options.server(prometheus, prometheus_token_file, prometheus_ca_file)
     _log_as_json(log_level)
     # Another process in the same pod, after a crash, is another candidate.
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
@@ -77,12 +90,14 @@ def run(
         image_pull_secrets=tuple(image_pull_secret or ()),
         namespaces=tuple(namespace or ()),
         reporter=os.environ.get("POD_NAME") or socket.gethostname(),
+        prices=prices,
     )
     options = Options(
         host=host.strip("[]"),
         port=int(port),
         namespaces=settings.namespaces,
         lease=LeaseSettings(lease_namespace, identity, lease_seconds) if leader_elect and lease_namespace else None,
+        prometheus=server,
     )
     raise typer.Exit(asyncio.run(_run(options, settings)))
 

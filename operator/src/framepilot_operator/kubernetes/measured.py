@@ -125,6 +125,8 @@ class Measured:
         running = Counter(instance.running for instance in snapshot.instances)
         for state in (True, False):
             self._metrics.instances.labels(str(state).lower()).set(running[state])
+        for source, silence in snapshot.device_sources.items():
+            self._metrics.device_source_up.labels(source).set(silence is None)
 
 
 def _ready(service: DeclaredService) -> ConditionStatus:

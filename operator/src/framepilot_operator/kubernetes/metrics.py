@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from framepilot.contract.metrics import KIND, Kind, Metric
+from framepilot.contract.metrics import KIND, SOURCE, Kind, Metric
 
 # Labels
 READY: Final = "ready"
@@ -35,6 +35,12 @@ SERVICES: Final = Metric(
 )
 INSTANCES: Final = Metric(
     "framepilot_operator_instances", Kind.GAUGE, "Instances by whether their container runs.", (RUNNING,)
+)
+DEVICE_SOURCE_UP: Final = Metric(
+    "framepilot_operator_device_source_up",
+    Kind.GAUGE,
+    "1 while a source says how devices are used: `instances` (all that run), and `prometheus` where one is asked.",
+    (SOURCE,),
 )
 
 # The process
@@ -68,6 +74,7 @@ class Metrics:
         self.change_failures = Counter(*_said(CHANGE_FAILURES), registry=own)
         self.services = Gauge(*_said(SERVICES), registry=own)
         self.instances = Gauge(*_said(INSTANCES), registry=own)
+        self.device_source_up = Gauge(*_said(DEVICE_SOURCE_UP), registry=own)
         self.is_leader = Gauge(*_said(IS_LEADER), registry=own)
         self.api_requests = Counter(*_said(API_REQUESTS), registry=own)
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from framepilot_operator.cluster.device_watch import DeviceWatch
 from framepilot_operator.cluster.kube_api import KubeApi
 from framepilot_operator.cluster.port import Cluster
 from framepilot_operator.kubernetes.connection import GuardedClient, connection_info, load_configuration
@@ -28,6 +29,8 @@ from framepilot_operator.kubernetes.measured import Measured
 from framepilot_operator.kubernetes.metrics import Metrics
 from framepilot_operator.kubernetes.web import serve
 from framepilot_operator.loop import run as reconcile
+from framepilot_operator.telemetry.prometheus_server import PrometheusServer
+from framepilot_operator.telemetry.prometheus_watch import watch_prometheus
 
 LAST_PASS_WITHIN_S: Final = 3.0
 END_WITHIN_S: Final = 3.0
@@ -52,12 +55,16 @@ MakeCluster = Callable[[KubeApi], WatchedCluster]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where to listen, which namespaces to watch (none: all), and which lease decides; None: this is the only one."""
+    """Where to listen, which namespaces to watch (none: all), which lease decides, and which Prometheus is asked.
+
+    No `lease`: this is the only operator. No `prometheus`: none is asked.
+    """
 
     host: str
     port: int
     namespaces: tuple[str, ...]
     lease: LeaseSettings | None
+    prometheus: PrometheusServer | None = None
 
 
 class Process:
@@ -106,7 +113,8 @@ class Process:
     async def _work(self, configuration: Configuration, leadership: Leadership | None) -> int:
         async with GuardedClient(configuration, leadership.check if leadership else _alone) as client:
             cluster = self._make(KubeApi(client, self._metrics.api_requests))
-            passes = Measured(cluster, self._metrics, now=self._now)
+            devices = DeviceWatch(cluster, watch_prometheus(self._options.prometheus), self._now)
+            passes = Measured(devices, self._metrics, now=self._now)
             self._health.working(passes)
             self._metrics.is_leader.set(1)
             stopping = asyncio.create_task(self._stop.wait())

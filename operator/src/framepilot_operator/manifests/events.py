@@ -24,6 +24,7 @@ _BAD_WHEN: Final = {
     "ModelsReady": "False",
     "StreamsReady": "False",
     "Feasible": "False",
+    "ObjectiveMet": "False",
     "Stalled": "True",
 }
 """The status of a condition that is no good news."""
@@ -31,6 +32,8 @@ _ORDINARY: Final = frozenset(
     {"NoInstance", "NotObserved", "NotMeasured", "NotServing", "NotRunning", "RollingOut", "NoServices"}
 )
 """Reasons that every start goes through; a Warning only where something had been better before."""
+_NEWS_AFTER_BAD: Final = frozenset({"Stalled", "ObjectiveMet"})
+"""That nothing is wrong with these is told only where something was."""
 _TOLD: Final = frozenset({("Reconciling", "Retrying")})
 _TOLD_TWICE: Final = frozenset({("Stalled", "ModelRefused"), ("Ready", "InvalidDeclaration")})
 """ModelsReady says the first, Stalled the second."""
@@ -70,7 +73,8 @@ def _kind(before: Condition | None, after: Condition) -> str | None:
             return "Warning"
         # A rollout that was asked for is no fault.
         return "Warning" if was_good and after.type == "Ready" else None
-    if after.status is ConditionStatus.UNKNOWN or (before is None and after.type == "Stalled"):
+    was_bad = before is not None and before.status.value == _BAD_WHEN[after.type]
+    if after.status is ConditionStatus.UNKNOWN or (after.type in _NEWS_AFTER_BAD and not was_bad):
         return None
     return None if was_good else "Normal"
 

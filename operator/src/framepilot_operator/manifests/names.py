@@ -25,6 +25,8 @@ OWNER_LABELS: Final = {
 }
 IMPLICIT_LABEL: Final = "framepilot.dev/implicit"
 """On an InferenceRuntime that the operator declared."""
+PRICE_LABEL: Final = "framepilot.dev/price-per-hour"
+"""On a node: what one device of it costs an hour."""
 SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Selects the objects that the operator wrote."""
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from framepilot_operator.manifests.names import owner_of
+from framepilot_operator.manifests.names import PRICE_LABEL, owner_of
 from framepilot_operator.manifests.owner import Owner
 
 
@@ -218,6 +218,11 @@ class SeenNode(Seen):
     def devices(self) -> dict[str, int]:
         """The devices that it has, by resource."""
         return _devices(self.status.allocatable.items())
+
+    @property
+    def price(self) -> str | None:
+        """What one device of it costs an hour, as somebody wrote it."""
+        return self.metadata.labels.get(PRICE_LABEL)
 
 
 def _devices(amounts: Iterable[tuple[str, str]]) -> dict[str, int]:

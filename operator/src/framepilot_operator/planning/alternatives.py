@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from framepilot_operator.planning.planner import USABLE
+from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.profile import ModuleProfile
 
 

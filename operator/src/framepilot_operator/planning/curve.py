@@ -19,17 +19,17 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.arcs import Limit, Shape, arcs, latency_ms
-from framepilot_operator.planning.hull import Hull, hull
+from framepilot_operator.planning.greedy import DUMMIES, Floats, Numbers, Ranked, greedy_costs
+from framepilot_operator.planning.hull import Hull, hull, lower_hull
 from framepilot_operator.planning.pieces import CLOSE, Piece, Staircase, envelope
 from framepilot_operator.planning.workload import WorkloadModule
 
-SEEDS: Final = 12
-AROUND: Final = 2.0
-"""How far around a budget others are looked at: from half of it to twice as much."""
-NEXT: Final = 1.02
-"""From one of them to the next."""
+SEEDS: Final = 16
+"""Budgets of which the first plans are made: those at corners of the convex hull of the greedy plans' costs."""
 MOST_PIECES: Final = 300
 """Pieces of a module's cost that are compared, before the best of them must do."""
 
@@ -54,13 +54,16 @@ class ModuleSearch:
         self._whole = cost_model == "whole"
         self._rate = module.rate
         usable = [(rank, each) for rank, each in enumerate(module.configurations) if each.latency_ms < self.longest_ms]
-        self._ranks = [rank for rank, _ in usable]
-        self._durations = [each.latency_ms for _, each in usable]
-        self._throughputs = [each.throughput for _, each in usable]
-        self._products = [1000.0 * each.awaited for _, each in usable]
-        self._least = [each.least_latency_ms for _, each in usable]
-        self._prices = [each.price for _, each in usable]
-        self._units = [each.price / each.throughput for _, each in usable]
+        self._ranked = ranked = Ranked(
+            [rank for rank, _ in usable],
+            [each.latency_ms for _, each in usable],
+            [each.throughput for _, each in usable],
+            [1000.0 * each.awaited for _, each in usable],
+            [each.least_latency_ms for _, each in usable],
+            [each.price for _, each in usable],
+            [each.price / each.throughput for _, each in usable],
+        )
+        self._ranks, self._durations, self._throughputs, self._products, self._least, self._prices, self._units = ranked
         self._fastest = [math.inf] * (len(usable) + 1)
         for index in reversed(range(len(usable))):
             self._fastest[index] = min(self._fastest[index + 1], self._least[index])
@@ -121,14 +124,18 @@ class ModuleSearch:
         reduced = [(piece.reduced(slope), index) for index, piece in enumerate(self.pieces)]
         return [index for least, index in sorted(reduced) if least <= limit]
 
-    def around(self, budget_ms: float) -> None:
-        """Finds the plans that take as many as they may of each configuration in rank order, for budgets around one."""
+    def costs(self, budgets_ms: Floats) -> tuple[Floats, Numbers]:
+        """What greedy plans cost, infinite where a budget is too short or too long; which of `DUMMIES` they have."""
+        costs, dummies = greedy_costs(self._ranked, self._rate, budgets_ms, whole=self._whole)
+        return np.where(budgets_ms <= self.longest_ms, costs, np.inf), dummies
+
+    def cheapest(self, budget_ms: float, dummies: int) -> Piece | None:
+        """The cheapest piece with a budget, after the greedy plans for it were made; None if it is too short."""
         self._slope, self._limit, self._pricing = 0.0, math.inf, False
-        end = min(budget_ms * AROUND, self.longest_ms)
-        budget_ms /= AROUND
-        while budget_ms <= end:
-            self._greedy(budget_ms)
-            budget_ms *= NEXT
+        budget_ms *= 1 + CLOSE
+        self._greedy(budget_ms, DUMMIES[dummies])
+        fitting = [piece for piece in self.pieces if piece.low <= budget_ms]
+        return min(fitting, key=lambda piece: piece.cost(budget_ms), default=None)
 
     def _begin(self, most_visits: int) -> None:
         self.visits, self._most_visits, self.floor = 0, most_visits, math.inf
@@ -153,6 +160,10 @@ class ModuleSearch:
         room = self._rate if first else most - load - throughput
         count = max(math.ceil(room / throughput * (1 - CLOSE)), 0)
         duration, product = self._durations[index], self._products[index]
+        with_some = self._rate + throughput if first else most
+        if duration + product / (with_some - load) > self.longest_ms:
+            # Not one of them would be in time.
+            count = 0
         floor = self._fastest[index + 1]
         dearer = self._units[index + 1] if index + 1 < len(self._units) else math.inf
         soon = latency_ms(limits, most) if limits else 0.0
@@ -168,7 +179,7 @@ class ModuleSearch:
             total, begun = load + count * throughput, cost + count * price
             at_most, quickest, now, kinds = most, soon, limits, saturated
             if count:
-                at_most = self._rate + throughput if first else most
+                at_most = with_some
                 now = (*limits, (duration, product, total - throughput))
                 quickest = max(quickest, duration + product / (at_most - total + throughput))
                 kinds = (*saturated, (index, count))
@@ -229,33 +240,36 @@ class ModuleSearch:
         return False
 
     def _seed(self) -> None:
-        """For a few budgets the plan that takes as many as it may of each configuration in rank order."""
         if not self._durations:
             return
-        shortest = self._fastest[0]
-        ratio = (self.longest_ms / shortest) ** (1 / SEEDS)
-        for step in range(SEEDS, -1, -1):
-            self._greedy(shortest * ratio**step * (1 + CLOSE))
+        budgets = np.geomspace(self._fastest[0] * (1 + CLOSE), self.longest_ms, SEEDS)
+        costs, dummies = self.costs(budgets)
+        kinds = dict(zip(budgets.tolist(), dummies.tolist(), strict=True))
+        points = [(at, cost) for at, cost in zip(budgets.tolist(), costs.tolist(), strict=True) if cost < math.inf]
+        for budget, _ in reversed(lower_hull(points)):
+            self._greedy(budget, DUMMIES[kinds[budget]])
 
-    def _greedy(self, budget: float) -> None:
-        load, cost = 0.0, 0.0
+    def _greedy(self, budget: float, dummies: float) -> None:
+        load, cost, rate = 0.0, 0.0, self._rate
         limits: tuple[Limit, ...] = ()
         kinds: tuple[tuple[int, int], ...] = ()
         for at, duration in enumerate(self._durations):
             if duration >= budget:
                 continue
             throughput = self._throughputs[at]
-            product = self._products[at]
-            left, needed = self._rate - load, product / (budget - duration)
-            count = math.floor((left - max(needed - throughput, 0.0)) / throughput * (1 + CLOSE))
+            needed = self._products[at] / (budget - duration)
+            awaited = max(needed - throughput, 0.0)
+            if not kinds and self._rate - awaited >= throughput * (1 - CLOSE):
+                rate = self._rate + dummies * throughput
+            count = math.floor((rate - load - awaited) / throughput * (1 + CLOSE))
             if count > 0:
                 load += count * throughput
                 cost += count * self._prices[at]
-                limits = (*limits, (duration, product, load - throughput))
+                limits = (*limits, (duration, self._products[at], load - throughput))
                 kinds = (*kinds, (at, count))
             if needed <= throughput * (1 + CLOSE):
                 self._end(at, load, cost, limits, kinds, 0.0)
-                if self._rate - load >= needed:
+                if rate - load >= needed:
                     return
 
     def _end(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from framepilot.contract.desired import (
     DesiredModule,
+    DesiredMotion,
     DesiredSink,
     DesiredState,
     DesiredStream,
@@ -23,7 +24,7 @@ from framepilot.contract.desired import (
     Where,
 )
 from framepilot.contract.observed import ObservedModule, ObservedState
-from framepilot.resources.quantities import amount
+from framepilot.resources.quantities import amount, duration_ms, fraction
 from framepilot.resources.service import InferenceService, ModelVersion, Module
 from framepilot.resources.sink import Sink
 from framepilot.resources.stream import Stream, Transport
@@ -60,6 +61,7 @@ def desired_pipeline(
         service=service.key,
         uid=uid,
         objective_ms=plan.objective_ms,
+        reserve=service.spec.placement.reserve_fraction,
         credentials=service.spec.credentials_secret_name,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(
@@ -112,6 +114,7 @@ def _module(
             version=declared.model.version,
             uri=service.spec.models.uri_of(declared.model),
             sha256=declared.model.sha256,
+            engine=declared.model.engine,
         ),
         fallback,
     )
@@ -137,8 +140,8 @@ def _pinned(model: ModelRef, fallback: ModelRef | None) -> ModelRef:
 
 
 def _edited(before: ModelRef, model: ModelRef, declared: ModelVersion) -> bool:
-    """Whether somebody declared another model than before; a digest that is only pinned was not declared."""
-    if (before.name, before.version) != (model.name, model.version):
+    """Whether somebody declared another model or engine than before; a digest that is only pinned was not declared."""
+    if (before.name, before.version, before.engine) != (model.name, model.version, model.engine):
         return True
     pinned_now = before.sha256 is None and declared.sha256 is None
     return before.sha256 != model.sha256 and not pinned_now
@@ -154,7 +157,7 @@ def _promoted(before: DesiredModule, observed: ObservedModule | None) -> ModelRe
     serving = observed.serving
     if (observed.model, serving.version) != (before.model.name, before.model.version):
         return before.fallback
-    if before.model.sha256 not in {None, serving.sha256}:
+    if before.model.sha256 not in {None, serving.sha256} or not observed.runs_on(before.model.engine):
         return before.fallback
     return before.model.model_copy(update={"sha256": serving.sha256})
 
@@ -170,6 +173,10 @@ def _stream(stream: Stream) -> DesiredStream:
         priority=stream.priority,
         transport=(stream.transport or Transport.TCP).value,
         timeout_ms=stream.timeout_ms,
+        motion=stream.motion
+        and DesiredMotion(
+            change=fraction(stream.motion.change), at_least_every_ms=duration_ms(stream.motion.at_least_every)
+        ),
     )
 
 

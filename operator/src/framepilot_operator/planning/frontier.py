@@ -1,8 +1,9 @@
-"""Which combinations of batch sizes are worth considering: a larger cycle must buy less device time for each item.
+"""Which combinations of batch sizes are worth considering: a larger cycle must buy less device time.
 
-The cycle is the time that one batch of every module takes together on their one device; the cost is the device time of
-one item of each module. The frontier holds every combination that no other one beats in both (Pareto). It does not
-depend on the objective: the planner takes the cheapest point whose cycle fits, so a laxer objective never costs more.
+The cycle is the time that one batch of every module takes together on their one device. The cost is the device time of
+the items that come in one second; where their rates are not known, that of one item of each module. The frontier holds
+every combination that no other one beats in both (Pareto). It does not depend on the objective: the planner takes the
+cheapest point whose cycle fits, so a laxer objective never costs more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.profile import ModuleProfile
+from framepilot_operator.planning.rates import ItemRate
 
 WORTHWHILE: Final = 0.95
 """A larger batch is considered only if it brings the cost of an item to this share or less: it must pay."""
@@ -22,10 +25,15 @@ MOST_POINTS: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The sizes that one module may have, ascending, and its profile."""
+    """The sizes that one module may have, ascending, its profile, and what it gets.
+
+    `together`: how many items may come together at most; a batch that cannot fill saves nothing. None: not known.
+    """
 
     profile: ModuleProfile
     sizes: tuple[int, ...]
+    rate: ItemRate | None = None
+    together: int | None = None
 
     def worthwhile(self) -> tuple[int, ...]:
         """The smallest size, and each larger one that costs clearly less for an item than those before it."""
@@ -36,8 +44,28 @@ class Choices:
         return tuple(kept)
 
     def cost_ms(self, size: int) -> float:
-        """Device time of one item in a full batch, milliseconds."""
-        return self.profile.typical_ms(size) / size
+        """Device time of one item, milliseconds: in a full batch, or in the largest that there are items for."""
+        filled = self._filled(size)
+        return self.profile.typical_ms(filled) / filled
+
+    @property
+    def weight(self) -> float:
+        """How many of its items count."""
+        return 1.0 if self.rate is None else self.rate.per_s
+
+    def busy_ms(self, size: int) -> float:
+        """Milliseconds in a second for which full batches keep the device busy; 0 where the rate is not known."""
+        return 0.0 if self.rate is None else self.rate.per_s * self.profile.typical_ms(size) / size
+
+    def fills(self, size: int) -> bool:
+        """Whether that many items may come together."""
+        return self._filled(size) == size
+
+    def _filled(self, size: int) -> int:
+        """The largest size that a batch of at most `size` will have."""
+        if self.together is None or self.together >= size:
+            return size
+        return max(each for each in batch_sizes(size) if each <= self.together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +82,7 @@ def point(modules: Sequence[Choices], sizes: Sequence[int]) -> Point:
     chosen = list(zip(modules, sizes, strict=True))
     return Point(
         cycle_ms=sum(module.profile.tail_ms(size) for module, size in chosen),
-        cost_ms=sum(module.cost_ms(size) for module, size in chosen),
+        cost_ms=sum(module.weight * module.cost_ms(size) for module, size in chosen),
         sizes=tuple(sizes),
     )
 
@@ -68,7 +96,9 @@ def frontier(modules: tuple[Choices, ...]) -> tuple[Point, ...]:
     """
     points: tuple[Point, ...] = (Point(0, 0, ()),)
     for module in modules:
-        options = [(size, module.profile.tail_ms(size), module.cost_ms(size)) for size in module.worthwhile()]
+        options = [
+            (size, module.profile.tail_ms(size), module.weight * module.cost_ms(size)) for size in module.worthwhile()
+        ]
         combined = (
             Point(before.cycle_ms + tail_ms, before.cost_ms + cost_ms, (*before.sizes, size))
             for before in points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from framepilot_operator.planning.pieces import Piece
@@ -22,6 +22,11 @@ def hull(known: Hull, pieces: Sequence[Piece]) -> Hull:
             steps = (0.12, 0.35, 1.0)
             points += [(at, piece.cost(at)) for at in (piece.low + step * (piece.high - piece.low) for step in steps)]
     points.sort()
+    return lower_hull(points)
+
+
+def lower_hull(points: Iterable[tuple[float, float]]) -> Hull:
+    """The corners of the convex hull of budgets and costs, which come by their budgets, as far as costs fall."""
     corners: Hull = []
     for budget, cost in points:
         if corners and cost >= corners[-1][1]:
@@ -37,6 +42,11 @@ def hull(known: Hull, pieces: Sequence[Piece]) -> Hull:
 def _bends_up(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
     """Whether the middle one is not below the line between the others."""
     return (middle[1] - left[1]) * (right[0] - left[0]) >= (right[1] - left[1]) * (middle[0] - left[0])
+
+
+def least_of(corners: Hull, slope: float) -> float:
+    """The least of cost + slope x budget."""
+    return min([cost + slope * budget for budget, cost in corners])
 
 
 def segments(corners: Hull) -> list[tuple[float, float]]:

@@ -11,13 +11,27 @@ import math
 from typing import Final
 
 from framepilot.resources.plan import PlannedModule, PlanStatus
-from framepilot.resources.quantities import Duration, Percent, duration_ms, format_duration, format_percent, fraction
+from framepilot.resources.quantities import (
+    Duration,
+    Percent,
+    Price,
+    duration_ms,
+    format_duration,
+    format_percent,
+    format_price,
+    fraction,
+    price,
+)
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 
 LATENCY_MOVES: Final = 0.25
 """A latency that differs by less than this share is the same."""
 UTILIZATION_MOVES: Final = 0.1
 """A utilization that differs by less than this much of the device's time is the same."""
+COST_MOVES: Final = 0.1
+"""A cost that differs by less than this share is the same."""
+COST_DIGITS: Final = 3
+"""Costs are rounded to so many digits."""
 STEPS: Final = 20
 """Utilizations are rounded to one part in so many."""
 
@@ -25,33 +39,46 @@ STEPS: Final = 20
 def plan_status(plan: ServicePlan, before: PlanStatus | None) -> PlanStatus:
     """What to report of a plan; `before` is what was reported last, None if that is not to be kept to."""
     known = {} if before is None else {module.name: module for module in before.modules}
-    modules = tuple(_module(plan, module, known.get(module.name)) for module in plan.modules)
-    latency = _latency(plan.worst_case_ms, None if before is None else before.latency)
-    kept = before is not None and before.modules == modules and before.latency == latency
-    return PlanStatus(
-        latency=latency,
+    found = PlanStatus(
+        latency=_latency(plan.worst_case_ms, None if before is None else before.latency),
         utilization=_utilization(plan.utilization, None if before is None else before.utilization),
-        reason=before.reason if before is not None and kept else plan.reason[:1024],
-        modules=modules,
+        cost_per_hour=_cost(plan.cost_per_hour, None if before is None else before.cost_per_hour),
+        reason=plan.reason[:1024],
+        modules=tuple(_module(plan, module, known.get(module.name)) for module in plan.modules),
     )
+    same = before is not None and decisions(found) == decisions(before)
+    return found.model_copy(update={"reason": before.reason}) if before is not None and same else found
+
+
+def decisions(plan: PlanStatus) -> list[object]:
+    """What was decided, without what it should bring."""
+    return list(map(_decision, plan.modules))
+
+
+def _decision(module: PlannedModule) -> object:
+    # What was not measured then was decided for another reason.
+    return module.name, module.batch, module.max_wait, module.budget, module.latency is None
 
 
 def _module(plan: ServicePlan, module: ModulePlan, before: PlannedModule | None) -> PlannedModule:
-    wait_ms, latency_ms = module.batch.max_wait_ms, plan.latency_ms(module)
-    max_wait = format_duration(wait_ms) if wait_ms > 0 else None
-    budget = format_duration(module.budget_ms)
-    # What was not measured then was decided for another reason.
-    decided = (module.batch.size, max_wait, budget, latency_ms is None)
-    same = before is not None and decided == (before.batch, before.max_wait, before.budget, before.latency is None)
-    return PlannedModule(
+    wait_ms = module.batch.max_wait_ms
+    found = PlannedModule(
         name=module.name,
         batch=module.batch.size,
-        max_wait=max_wait,
-        budget=budget,
-        latency=_latency(latency_ms, None if before is None else before.latency),
+        max_wait=format_duration(wait_ms) if wait_ms > 0 else None,
+        budget=format_duration(module.budget_ms),
+        latency=_latency(plan.latency_ms(module), None if before is None else before.latency),
         utilization=_utilization(module.utilization, None if before is None else before.utilization),
-        reason=before.reason if before is not None and same else module.reason[:512],
+        reason=module.reason[:512],
+        tuning=_tuning(module.tuning, None if before is None else before.tuning),
     )
+    same = before is not None and _decision(found) == _decision(before)
+    return found.model_copy(update={"reason": before.reason}) if before is not None and same else found
+
+
+def _tuning(found: str | None, before: str | None) -> str | None:
+    """As long as nothing is known, what was found last is the best there is to say."""
+    return before if found is None else found[:512] or None
 
 
 def _latency(latency_ms: float | None, before: Duration | None) -> Duration | None:
@@ -70,6 +97,14 @@ def _utilization(share: float | None, before: Percent | None) -> Percent | None:
     if before is not None and abs(fraction(before) - share) <= UTILIZATION_MOVES:
         return before
     return format_percent(round(share * STEPS) / STEPS)
+
+
+def _cost(per_hour: float | None, before: Price | None) -> Price | None:
+    if per_hour is None:
+        return None
+    if before is not None and abs(price(before) - per_hour) <= COST_MOVES * price(before):
+        return before
+    return format_price(float(f"{per_hour:.{COST_DIGITS}g}"))
 
 
 def rounded_up(value: float) -> float:

@@ -22,6 +22,7 @@ def service_plan_document(plan: ServicePlan, device_class: str) -> Document:
         "latency_ms": plan.worst_case_ms,
         "needed_ms": plan.needed_ms,
         "utilization": plan.utilization,
+        "cost_per_hour": plan.cost_per_hour,
         "reason": plan.reason,
         "modules": [
             {
@@ -64,6 +65,7 @@ def _summary(plan: ServicePlan) -> str:
     if plan.worst_case_ms is None:
         return f"nothing is known of its latency: {plan.reason}"
     used = "" if plan.utilization is None else f"; the device is used for {_share(plan.utilization)}"
+    used += "" if plan.cost_per_hour is None else f"; costs {_number(plan.cost_per_hour)} an hour"
     latency = f"at most {_number(plan.worst_case_ms)} ms"
     if plan.feasible:
         return f"{latency}, of an objective of {plan.objective_ms:g} ms{used}"

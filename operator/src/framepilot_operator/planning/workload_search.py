@@ -3,8 +3,9 @@
 1. Each module's cost is sampled, and multipliers say what a millisecond is worth at each module (`multipliers.py`).
 2. Each module is asked for its best plan at that worth (`curve.py`): new plans sharpen the multipliers, and the sum is
    a bound that no split can beat.
-3. A split near the bound is found among the plans known so far, and made better by plans for budgets around its own,
-   all modules taken together (`combination.py`), and by exchanges (`exchange.py`).
+3. A split near the bound is found among the plans known so far, and made better by taking all modules together
+   (`combination.py`); in a graph that is not made of series and parallel parts by exchanges (`exchange.py`), and by
+   taking the modules of one way after the other together (`descent.py`).
 4. The difference to the bound, `spare`, says how much worse than its best a module's plan may be and still be part of
    the optimum: only those are listed, all of them, and the best choice among them is found (`choice.py`). It is the
    optimum, unless the effort was not enough.
@@ -13,16 +14,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from framepilot_operator.planning.allocation import CostModel
 from framepilot_operator.planning.choice import Choice
-from framepilot_operator.planning.combination import combined
+from framepilot_operator.planning.combination import Combination
 from framepilot_operator.planning.curve import MOST_PIECES, ModuleSearch
+from framepilot_operator.planning.descent import Descent
 from framepilot_operator.planning.effort import Effort
 from framepilot_operator.planning.exchange import exchanged
+from framepilot_operator.planning.hull import Hull, least_of
 from framepilot_operator.planning.multipliers import Multipliers, multipliers
 from framepilot_operator.planning.pieces import CLOSE, PROVED, Piece, cheapest
 from framepilot_operator.planning.series_parallel import program
@@ -44,8 +47,8 @@ class Limits:
     and parallel parts.
     """
 
-    visits: int = 800
-    all_visits: int = 3_000
+    visits: int = 300
+    all_visits: int = 1_000
     known: int = 60
     first_steps: int = 300
     pieces: int = MOST_PIECES
@@ -59,9 +62,11 @@ THOROUGH: Final = Limits(
 )
 """Seconds, for nearly every workload with a proof."""
 
-ROUNDS: Final = 6
+ROUNDS: Final = 2
+AGAIN: Final = 100
+"""What another look may take at a module of which the first did not see all."""
 WORTHWHILE: Final = 1e-3
-"""Another round is made while the last one raised the bound by this share."""
+"""Another round is made while it could raise the bound by this share."""
 
 
 class Search:
@@ -106,33 +111,37 @@ class Search:
         if self.program is None or self.best is None:
             self._choose(self._known(worth), worth, Effort(self._limits.first_steps, self.out_of_time))
             self._exchange(worth)
-        self._combine(worth)
-        if self._proved() or self.out_of_time():
-            return
-        self._choose_within(worth)
-        self._exchange(worth)
+        self._choose_if_listable(worth)
+        before = self.best
+        self._take_together(worth)
+        if self.best is not before:
+            # Less may be part of a better whole now.
+            self._choose_if_listable(worth)
+        self._proved()
 
     def _bounded(self) -> Worth:
         """Multipliers with the best bound that a few rounds find."""
         self.bound = -math.inf
-        found = self._multipliers()
-        best = found.of_modules
+        best = Worth((), 0.0)
         for _ in range(ROUNDS):
+            hulls = [search.corners for search in self.searches]
+            found = self._multipliers(hulls)
             worth = found.of_modules
+            if worth == best:
+                # No new plan changed them.
+                break
             for search, slope in zip(self.searches, worth.modules, strict=True):
-                search.price(slope, self._visits())
+                visits = self._visits()
+                search.price(slope, visits if search.complete else min(visits, AGAIN))
                 self._visits_left -= search.visits
             least = [search.floor for search in self.searches]
             bound = sum(least) - worth.whole * self.objective_ms
             self._try(found)
-            gained = bound - self.bound
-            if gained > 0:
+            if bound > self.bound:
                 best, self.bound, self.least = worth, bound, least
-            if gained < WORTHWHILE * abs(bound) or self._proved():
-                break
-            found = self._multipliers()
-            if found.of_modules == worth:
-                # No new plan changed them.
+            # What is known already costs so much at this worth: no other worth gives a higher bound.
+            most = sum(map(least_of, hulls, worth.modules)) - worth.whole * self.objective_ms
+            if most - self.bound < WORTHWHILE * abs(bound) or self._proved():
                 break
         return best
 
@@ -140,8 +149,7 @@ class Search:
         """How many beginnings a module may look at now: whoever is asked later shall have some, too."""
         return min(self._limits.visits, self._visits_left // 3)
 
-    def _multipliers(self) -> Multipliers:
-        hulls = [search.corners for search in self.searches]
+    def _multipliers(self, hulls: Sequence[Hull]) -> Multipliers:
         if self.program is not None:
             return multipliers(self.program, hulls, self.objective_ms)
         return way_multipliers(self.inputs, hulls, self.objective_ms)
@@ -164,8 +172,15 @@ class Search:
             for search, slope, limit in zip(self.searches, worth.modules, self._dearest(), strict=True)
         ]
 
+    def _choose_if_listable(self, worth: Worth) -> None:
+        """The same as `_choose_within`, unless few visits are left, with which not all that is near could be listed."""
+        if self._visits_left >= self._limits.visits:
+            self._choose_within(worth)
+
     def _choose_within(self, worth: Worth) -> None:
         """Lists all that may be part of a better whole, and makes the best choice; else among what is known."""
+        if self._over():
+            return
         limits = self._dearest()
         for search, slope, limit in zip(self.searches, worth.modules, limits, strict=True):
             search.look(slope, limit, self._visits())
@@ -187,22 +202,25 @@ class Search:
         self.best = choice.best
         return choice.floor
 
-    def _combine(self, worth: Worth) -> None:
-        """Makes the best that is known better by plans for budgets around its own, all modules taken together."""
-        if self.best is None or self._proved() or self.out_of_time():
-            return
-        for search, budget_ms in zip(self.searches, self.best.budgets_ms, strict=True):
-            search.around(budget_ms)
-        if self.program is not None:
-            pieces = [search.pieces for search in self.searches]
-            spare = max(self.best.cost - self.bound, 0.0)
-            for chosen in combined(self.program, pieces, worth, self.least, spare, self.objective_ms):
+    def _take_together(self, worth: Worth) -> None:
+        """Makes the best that is known better, modules taken together: over all budgets, then around the best's."""
+        for fine in (False, True):
+            if self.best is None or self._over():
+                return
+            for chosen in self._together(self.best, worth, fine=fine):
                 self._keep(settle(self.inputs, chosen, self.objective_ms, self._cheapest()).split)
-        self._exchange(worth)
+
+    def _together(self, best: Split, worth: Worth, *, fine: bool) -> Iterable[tuple[Piece, ...]]:
+        """Choices that may be better; `fine`: with budgets near the best's."""
+        if self.program is None:
+            effort = Effort(self._limits.steps, self.out_of_time)
+            return Descent(self.inputs, self.searches, best.budgets_ms, self.objective_ms, effort, fine=fine)
+        spare, around_ms = max(best.cost - self.bound, 0.0), best.budgets_ms if fine else None
+        return Combination(self.program, self.searches, worth, self.least, spare, self.objective_ms, around_ms)
 
     def _exchange(self, worth: Worth) -> None:
         """Makes the best that is known better, if exchanging single pieces does."""
-        if self.best is None or self._proved() or self.out_of_time():
+        if self.best is None or self._over():
             return
         found = [search.pieces for search in self.searches]
         self._keep(exchanged(self.inputs, found, worth, self.objective_ms, self.best))
@@ -221,6 +239,9 @@ class Search:
             return [math.inf] * len(self.least)
         spare = max(self.best.cost - self.bound, 0.0) + PROVED * self.best.cost
         return [least + spare for least in self.least]
+
+    def _over(self) -> bool:
+        return self._proved() or self.out_of_time()
 
     def _proved(self) -> bool:
         if self.best is not None and self.best.cost <= self.bound * (1 + PROVED):

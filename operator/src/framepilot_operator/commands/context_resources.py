@@ -16,88 +16,94 @@ from kubernetes.aio.watch.watch import Watch
 
 from framepilot.resources.crd import DEFINITIONS
 from framepilot.resources.meta import GROUP, VERSION
+from framepilot.resources.runtime import InferenceRuntime
+from framepilot.resources.service import InferenceService
 from framepilot_operator.commands.context import Context
 from framepilot_operator.commands.context_error import (
     ContextError,
     NotInstalledError,
     Request,
-    missing_service,
+    missing,
     refused,
 )
 from framepilot_operator.commands.service_view import Json, ServiceView, key_of, view
 
 FIELD_MANAGER: Final = "framepilot-cli"
-SERVICES: Final = "inferenceservices"
 PLURALS: Final[Mapping[str, str]] = {each.resource.__name__: each.plural for each in DEFINITIONS}
+SERVICES: Final = PLURALS[InferenceService.__name__]
+RUNTIMES: Final = PLURALS[InferenceRuntime.__name__]
+WORDS: Final[Mapping[str, str]] = {SERVICES: "service", RUNTIMES: "runtime"}
 TIMEOUT_S: Final = 10.0
 WATCH_S: Final = 240
 PATIENCE_S: Final = 30.0
 RETRY_S: Final = 0.5
 
 
-class ContextServices:
-    """Requests of one command to one context. Use it inside one event loop."""
+class ContextResources:
+    """Requests of one command to one context, about services or runtimes. Use it inside one event loop."""
 
-    def __init__(self, context: Context, client: ApiClient) -> None:
+    def __init__(self, context: Context, client: ApiClient, plural: str = SERVICES) -> None:
         self.context = context
+        self._plural = plural
         self._api = CustomObjectsApi(client)
 
     async def read(self, namespace: str, name: str) -> Json:
-        """One service.
+        """One of them.
 
         Raises:
             ContextError: it cannot be read; where there is none, it says which there are.
         """
         request = self._api.get_namespaced_custom_object(
-            GROUP, VERSION, namespace, SERVICES, name, _request_timeout=TIMEOUT_S
+            GROUP, VERSION, namespace, self._plural, name, _request_timeout=TIMEOUT_S
         )
         try:
-            return await self._answer(Request(self.context.name, "get", SERVICES, namespace, name), request)
+            return await self._answer(Request(self.context.name, "get", self._plural, namespace, name), request)
         except NotInstalledError:
             raise
         except ContextError as error:
             if error.status != 404:
                 raise
-            raise missing_service(namespace, name, await self._known(namespace)) from error
+            raise missing(WORDS[self._plural], namespace, name, await self._known(namespace)) from error
 
     async def read_all(self, namespace: str | None, name: str | None = None) -> tuple[dict[str, Json], str]:
-        """The services of a namespace, or of all, by `<namespace>/<name>`, and the version of the list.
+        """Those of a namespace, or of all, by `<namespace>/<name>`, and the version of the list.
 
         Raises:
             ContextError: they cannot be read.
         """
         selector = None if name is None else f"metadata.name={name}"
-        asked = Request(self.context.name, "list", SERVICES, namespace, name)
+        asked = Request(self.context.name, "list", self._plural, namespace, name)
         if namespace is None:
             request = self._api.list_cluster_custom_object(
-                GROUP, VERSION, SERVICES, field_selector=selector, _request_timeout=TIMEOUT_S
+                GROUP, VERSION, self._plural, field_selector=selector, _request_timeout=TIMEOUT_S
             )
         else:
             request = self._api.list_namespaced_custom_object(
-                GROUP, VERSION, namespace, SERVICES, field_selector=selector, _request_timeout=TIMEOUT_S
+                GROUP, VERSION, namespace, self._plural, field_selector=selector, _request_timeout=TIMEOUT_S
             )
         found = await self._answer(asked, request)
         items, metadata = found.get("items"), found.get("metadata")
         if not isinstance(items, list) or not isinstance(metadata, dict):
             raise ContextError(f"context {self.context.name}: the answer of {self.context.server} is no list")
-        services = {key_of(item): item for item in items if isinstance(item, dict)}
-        return services, str(metadata.get("resourceVersion") or "")
+        return {key_of(item): item for item in items if isinstance(item, dict)}, str(
+            metadata.get("resourceVersion") or ""
+        )
 
     async def patch(self, namespace: str, name: str, operations: Sequence[Json]) -> ServiceView:
-        """A JSON patch; the service after it.
+        """A JSON patch of a service; the service after it.
 
         Raises:
             ContextError: nothing was changed.
         """
         request = self._api.patch_namespaced_custom_object(
-            *(GROUP, VERSION, namespace, SERVICES, name),
+            *(GROUP, VERSION, namespace, self._plural, name),
             list(operations),
             field_manager=FIELD_MANAGER,
             field_validation="Strict",
             _content_type="application/json-patch+json",
             _request_timeout=TIMEOUT_S,
         )
-        return view(await self._answer(Request(self.context.name, "patch", SERVICES, namespace, name), request))
+        return view(await self._answer(Request(self.context.name, "patch", self._plural, namespace, name), request))
 
     async def try_apply(self, document: Json, kind: str, namespace: str, name: str) -> None:
         """Server-side apply without its effect: schema, rules and admission are asked, unknown fields are refused.
@@ -120,7 +126,7 @@ class ContextServices:
         await self._asked(Request(self.context.name, "patch", plural, namespace, name), request)
 
     async def follow(self, namespace: str | None, name: str | None = None) -> AsyncGenerator[dict[str, Json], None]:
-        """The services as they are, by key, and again after every change. A server that is away for a while is
+        """What there is, by key, and again after every change. A server that is away for a while is
         waited for.
 
         Raises:
@@ -150,7 +156,7 @@ class ContextServices:
         self, namespace: str | None, name: str | None, version: str
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """What happens after a version of the list, until the server ends the watch."""
-        asked = Request(self.context.name, "watch", SERVICES, namespace, name)
+        asked = Request(self.context.name, "watch", self._plural, namespace, name)
         options = {
             "field_selector": None if name is None else f"metadata.name={name}",
             "resource_version": version,
@@ -159,10 +165,10 @@ class ContextServices:
         }
         watch = Watch(return_type="object")  # type: ignore[no-untyped-call]
         if namespace is None:
-            stream = watch.stream(self._api.list_cluster_custom_object, GROUP, VERSION, SERVICES, **options)  # type: ignore[no-untyped-call]
+            stream = watch.stream(self._api.list_cluster_custom_object, GROUP, VERSION, self._plural, **options)  # type: ignore[no-untyped-call]
         else:
             listing = self._api.list_namespaced_custom_object
-            stream = watch.stream(listing, GROUP, VERSION, namespace, SERVICES, **options)  # type: ignore[no-untyped-call]
+            stream = watch.stream(listing, GROUP, VERSION, namespace, self._plural, **options)  # type: ignore[no-untyped-call]
         try:
             async for event in stream:
                 if not isinstance(event, dict):
@@ -174,7 +180,7 @@ class ContextServices:
             await watch.close()  # type: ignore[no-untyped-call]
 
     async def _known(self, namespace: str) -> list[str]:
-        """The services that there are, as far as they may be listed."""
+        """Those that there are, as far as they may be listed."""
         for where in (None, namespace):
             with suppress(ContextError):
                 found, _ = await self.read_all(where)

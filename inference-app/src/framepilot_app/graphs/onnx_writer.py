@@ -1,0 +1,132 @@
+"""A program as an ONNX model, for engines that read one. `python -m framepilot_app.graphs.onnx_writer` writes the file.
+
+It is a process of its own, at the lowest priority: writing is Python, and in the serving process it would hold the
+interpreter for long. The way back, from anybody's ONNX to a program, is `framepilot model pack`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from framepilot_app.graphs.onnx_node import Arguments, Array, NotInOnnx, Write
+from framepilot_app.graphs.onnx_operators import OPERATORS
+from framepilot_app.graphs.program import Argument, NodeRef, ParameterRef, Program, ProgramError
+
+OPSET: Final = 20
+IR_VERSION: Final = 10
+"""Those of ONNX 1.16 (2024), which the engines have known for long."""
+
+BATCH: Final = "batch"
+
+UNFIT: Final = 3
+"""The exit status for a program that cannot be written; the reason is on standard output."""
+
+
+def to_onnx(program: Program, weights: dict[str, Array]) -> onnx.ModelProto:
+    """The model: one input, N x C x H x W with any N, and the program's outputs.
+
+    Raises:
+        NotInOnnx: a node that has no form in ONNX; it is named.
+    """
+    return _Writer(program, weights).model()
+
+
+class _Writer:
+    """One pass over a program; values have the names of the nodes that give them."""
+
+    def __init__(self, program: Program, weights: dict[str, Array]) -> None:
+        self._program = program
+        self._weights = weights
+        self._values = {program.input.name: "in"}
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def model(self) -> onnx.ModelProto:
+        for node in self._program.nodes:
+            try:
+                self._values[node.name] = _writing(node.op)(self, Arguments(node))
+            except NotInOnnx as error:
+                raise NotInOnnx(f"{node.name}: {node.op} cannot be written as ONNX: {error}") from error
+        for position, name in enumerate(self._program.outputs):
+            # One node may be several outputs, or the input itself.
+            self._nodes.append(helper.make_node("Identity", [self._values[name]], [f"out.{position}"]))
+        image = self._program.input
+        shape: list[str | int | None] = [BATCH, image.channels, image.height, image.width]
+        graph = helper.make_graph(
+            self._nodes,
+            "program",
+            [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)],
+            [
+                helper.make_tensor_value_info(f"out.{position}", TensorProto.FLOAT, None)
+                for position in range(len(self._program.outputs))
+            ],
+            list(self._constants.values()),
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+    def value(self, argument: Argument) -> str:
+        match argument:
+            case NodeRef(name):
+                return self._values[name]
+            case ParameterRef(name):
+                return self._keep(f"w.{name}", self.stored(argument))
+            case bool() | None | str():
+                raise NotInOnnx(f"{argument!r} is no tensor")
+            case int() | float():
+                return self.constant(np.array(argument, np.float32))
+            case _:
+                raise NotInOnnx(f"{argument!r} is no tensor")
+
+    def constant(self, array: Array) -> str:
+        return self._keep(f"c.{len(self._constants)}", array)
+
+    def stored(self, argument: Argument) -> Array:
+        if not isinstance(argument, ParameterRef):
+            raise NotInOnnx("it takes a computed tensor where ONNX wants a stored one")
+        array = self._weights[argument.name]
+        if array.dtype != np.float32:
+            raise NotInOnnx(f"'{argument.name}' is {array.dtype}")
+        return array
+
+    def add(self, op: str, inputs: list[str], **attributes: object) -> str:
+        name = f"v.{len(self._nodes)}"
+        node = helper.make_node(op, inputs, [name])
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self._nodes.append(node)
+        return name
+
+    def _keep(self, name: str, array: Array) -> str:
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
+        return name
+
+
+def _writing(op: str) -> Write:
+    if op not in OPERATORS:
+        raise NotInOnnx("no ONNX is known for it")
+    return OPERATORS[op]
+
+
+def main(program_file: Path, weights_file: Path, target: Path) -> int:
+    """Write the model, by rename: a half one is never seen."""
+    try:
+        model = to_onnx(Program.parse(program_file.read_bytes()), load_file(weights_file))
+    except (NotInOnnx, ProgramError, SafetensorError) as error:
+        sys.stdout.write(str(error))
+        return UNFIT
+    partial = target.with_suffix(".partial")
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -1,0 +1,101 @@
+"""Which engine runs a version: each that can is measured on the sizes that are warmed anyway, and the fastest serves.
+
+Pure: who is measured, what was found, who is given up early, and who wins. An engine is never judged by one size alone:
+some are fast alone and slow in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from framepilot.contract.desired import Engine
+from framepilot.contract.observed import ObservedEngine, ProfilePoint
+from framepilot_app.graphs.engine import Compiled
+
+CLEARLY_SLOWER: Final = 2.0
+"""Given up early: so many times as slow as the fastest one at this size and at the one before."""
+
+LARGER_WEIGHT: Final = 0.5
+"""What a size above the one in force counts, which may be asked for later; those up to it count 1."""
+
+SHORTEST_MS: Final = 1e-6
+
+
+def timed_point(batch: int, seconds: Sequence[float]) -> ProfilePoint:
+    """What a few timed runs of one size say: too few for quantiles, so the least and the most stand for them."""
+    return ProfilePoint(batch=batch, p50_ms=min(seconds) * 1000, p99_ms=max(seconds) * 1000)
+
+
+@dataclass(eq=False, slots=True)
+class Contender:
+    """A program that was compiled by one engine. `points` are the batch sizes that were measured, in order."""
+
+    name: str
+    compiled: Compiled
+    points: dict[int, ProfilePoint] = field(default_factory=dict)
+
+    def ms(self, batch: int) -> float:
+        """What a batch of this size takes; never 0, so that it can be compared."""
+        return max(self.points[batch].p50_ms, SHORTEST_MS)
+
+    def observed(self, reason: str | None = None) -> ObservedEngine:
+        """What `/status` says of it."""
+        return ObservedEngine(name=self.name, points=tuple(self.points.values()), reason=reason)
+
+
+class Contest:
+    """Contenders that are still in, and what became of the others."""
+
+    def __init__(self, contenders: Sequence[Contender] = (), out: Sequence[ObservedEngine] = ()) -> None:
+        self.contenders = [*contenders]
+        self._out = [*out]
+
+    def drop(self, contender: Contender, reason: str) -> None:
+        """It is out, and its program no longer referred to here."""
+        self.contenders.remove(contender)
+        self._out.append(contender.observed(reason))
+
+    def refuse(self, name: str, reason: str) -> None:
+        """One that could not even be compiled is out."""
+        self._out.append(ObservedEngine(name=name, reason=reason))
+
+    def drop_slow(self, sizes: Sequence[int]) -> None:
+        """Those that were clearly slower at both of the last two of these sizes, which all have been measured at."""
+        if len(sizes) < 2 or not self.contenders:
+            return
+        best = {size: min(each.ms(size) for each in self.contenders) for size in sizes[-2:]}
+        for contender in [*self.contenders]:
+            factors = [contender.ms(size) / best[size] for size in best]
+            if min(factors) > CLEARLY_SLOWER:
+                self.drop(contender, f"slower: {factors[-1]:.1f} times the time of the fastest at batch {sizes[-1]}")
+
+    def fastest(self, size: int) -> Contender:
+        """The one with the least time, relative to the best at each size, when this size is in force.
+
+        All must have been measured at the same sizes; of equal ones it is the first.
+        """
+        batches = [*self.contenders[0].points]
+        best = {batch: min(each.ms(batch) for each in self.contenders) for batch in batches}
+
+        def cost(contender: Contender) -> float:
+            weighted = ((1.0 if batch <= size else LARGER_WEIGHT, batch) for batch in batches)
+            return sum(weight * contender.ms(batch) / best[batch] for weight, batch in weighted)
+
+        return min(self.contenders, key=cost)
+
+    def outcome(self, winner: Contender) -> tuple[ObservedEngine, ...]:
+        """All engines: the winner, those that were slower, those that were out before."""
+        slower = [each.observed(f"slower than {winner.name}") for each in self.contenders if each is not winner]
+        return (winner.observed(), *slower, *self._out)
+
+    @property
+    def refused(self) -> tuple[ObservedEngine, ...]:
+        """Those that are out, and why."""
+        return tuple(self._out)
+
+    def failure(self) -> str:
+        """Why nobody is left: torch's reason, as it can run all that is allowed, or those of all others."""
+        torch = next((out.reason for out in self._out if out.name == Engine.TORCH.value), None)
+        return torch or "; ".join(f"engine {out.name}: {out.reason}" for out in self._out)

@@ -1,0 +1,173 @@
+"""Keeps what is merged on the device that of the versions that serve, beside what runs.
+
+When a version begins to serve or goes, a plan of all programs is made anew on a thread of its own; stages that no plan
+had before are compiled and warmed on the device thread in the gaps between batches; and the new plan takes the place of
+the old one between two batches. Until then a new version runs by itself, and so it does if the plan cannot be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from framepilot.scheduling.latency import batch_sizes
+from framepilot_app.graphs.engine import first_line
+from framepilot_app.graphs.merging import Merged, SharedStage, merge
+from framepilot_app.models.parameters import Pooled
+from framepilot_app.modules.device import DeviceThread, Loading
+from framepilot_app.modules.joint import JointPlan
+from framepilot_app.modules.lane import Lane, Opened
+from framepilot_app.modules.loading import TORCH, device_clock
+from framepilot_app.modules.memory import trim_soon
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.stages import Contents, ReadyStage, contents_of, make_ready
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan that is known, and what is missing of it: stages that nobody has compiled yet, and their parameters."""
+
+    merged: Merged
+    known: dict[Contents, ReadyStage]
+    missing: tuple[SharedStage, ...]
+    parameters: Pooled
+
+
+class Sharing(Protocol):
+    """Sees to it that what modules have in common runs once, or does not. Used on the event loop."""
+
+    def follow(self, modules: Iterable[Module]) -> None:
+        """These modules are there; called often."""
+
+    def close(self) -> None:
+        """Follow no more."""
+
+    def alone(self, module: Module) -> str | None:
+        """Why a module shares no stage with others; None: it does, or there is nobody to share with."""
+
+
+class NoSharing:
+    """Every module runs its own program."""
+
+    def __init__(self) -> None:
+        self._several = False
+
+    def follow(self, modules: Iterable[Module]) -> None:
+        """These modules are there; called often."""
+        self._several = len([*modules]) > 1
+
+    def close(self) -> None:
+        """Follow no more."""
+
+    def alone(self, module: Module) -> str | None:
+        """Why a module shares no stage with others; None: there is nobody to share with."""
+        return "sharing is switched off: --no-share" if self._several and module.lane is not None else None
+
+
+class Merger:
+    """Makes a plan of what serves, and brings it into force."""
+
+    def __init__(self, device: DeviceThread) -> None:
+        self._device = device
+        self._modules: dict[str, Module] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._failed: str | None = None
+
+    def follow(self, modules: Iterable[Module]) -> None:
+        """These modules are there; called often."""
+        # Where one was declared again while its predecessor ends, the new one comes first.
+        self._modules = {f"{module.service}/{module.name}": module for module in reversed([*modules])}
+        lanes = {
+            name: module.lane
+            for name, module in self._modules.items()
+            if module.lane is not None and module.lane.version.opened is not None
+        }
+        if lanes != self._lanes:
+            self._lanes = lanes
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._bring(), name="merge")
+
+    def close(self) -> None:
+        """Follow no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def alone(self, module: Module) -> str | None:
+        """Why a module shares no stage with others; None: it does, or there is nobody to share with."""
+        lane, plan = module.lane, self._device.plan
+        if lane is None or len(self._modules) < 2:
+            return None
+        if lane in self._device.expelled:
+            return f"it failed in a batch with others: {self._device.expelled[lane]}"
+        if plan is not None and plan.partners(lane):
+            return None
+        if lane.version.opened is None:
+            engine = lane.version.engines[0].name if lane.version.engines else TORCH
+            return f"it runs on {engine}: only programs that torch runs are opened up"
+        if self._task is not None and not self._task.done():
+            return "what it shares is being prepared"
+        failed = self._device.plan_failed or self._failed
+        if failed is not None:
+            return f"what it shares could not be run: {failed}"
+        return "no other model here begins with the same arithmetic and parameters"
+
+    async def _bring(self) -> None:
+        """Until the plan in force is that of what serves."""
+        lanes: dict[str, Lane] | None = None
+        while lanes != self._lanes:
+            lanes = self._lanes
+            try:
+                await self._exchange(lanes)
+                self._failed = None
+            except Exception as error:  # noqa: BLE001 whatever it is, what runs goes on by the plan that is there
+                self._failed = first_line(error)
+                # Its frames hold lanes and what was made so far, and they hold it: nothing of that would be freed.
+                error.__traceback__ = None
+                log.warning("programs could not be merged; what runs goes on", extra={"error": self._failed})
+
+    async def _exchange(self, lanes: Mapping[str, Lane]) -> None:
+        limits = {name: self._modules[name].batch.limit for name in lanes}
+        planned = await asyncio.to_thread(self._planned, lanes)
+        loading = Loading(self._put_in_force(planned, lanes, limits), time.monotonic())
+        self._device.load(loading)
+        await asyncio.wrap_future(loading.done)
+        trim_soon()
+
+    def _planned(self, lanes: Mapping[str, Lane]) -> Planned:
+        # Programs that share nothing with anybody run as they do alone.
+        merged = merge(replace(_opened(lane).member, name=name) for name, lane in lanes.items()).sharing()
+        plan = self._device.plan
+        known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready}
+        missing = tuple(each for each in merged.stages if contents_of(each.stage) not in known)
+        # Whoever uses a stage has all of its parameters.
+        models = {each.users[0]: _opened(lanes[each.users[0]]).model for each in missing}
+        return Planned(merged, known, missing, Pooled(map(self._device.parameters.attach, models.values())))
+
+    def _put_in_force(
+        self, planned: Planned, lanes: Mapping[str, Lane], limits: Mapping[str, int]
+    ) -> Generator[None, None, None]:
+        """Compile and warm what is missing, and exchange the plan, on the device thread."""
+        merged, device, ready = planned.merged, self._device.device, planned.known
+        for each in planned.missing:
+            sizes = batch_sizes(max(limits[name] for name in each.users))
+            made = yield from make_ready(each.stage, planned.parameters, device, sizes, device_clock(device))
+            ready[contents_of(each.stage)] = made
+        yield
+        stages = [ready[contents_of(each.stage)] for each in merged.stages]
+        members = {name: lanes[name] for name in merged.members}
+        self._device.plan = JointPlan(merged, members, stages, device) if members else None
+        self._device.plan_failed = None
+
+
+def _opened(lane: Lane) -> Opened:
+    opened = lane.version.opened
+    if opened is None:
+        raise ValueError(f"{lane.name}: its program cannot be opened up")
+    return opened

@@ -1,0 +1,136 @@
+"""The engines beside torch's, opened for a candidate on a thread beside the device thread.
+
+They cannot be compiled in small steps, but let go of the interpreter, and here each runs every size once: what an
+engine does at the first batch of a size (compile for it, take memory) is paid before the device thread meets it. Sizes
+up to the one in force are measured again there, like torch's; larger ones only here, so that no step of loading is
+longer than a batch that serves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from framepilot.contract.desired import Engine
+from framepilot.contract.observed import ProfilePoint
+from framepilot.scheduling.latency import batch_sizes
+from framepilot_app.graphs.engine import EngineError, first_line
+from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.program import ImageInput
+from framepilot_app.modules.contest import Contender, Contest, timed_point
+
+TIMED_RUNS: Final = 2
+"""Timed runs of each size, after one that is not timed."""
+
+LONG_RUN_S: Final = 0.05
+"""A run that takes longer says enough alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What every engine is tried with: the example's input, the size in force, and the largest one."""
+
+    image: ImageInput
+    example: torch.Tensor
+    size: int
+    limit: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch sizes that are warmed."""
+        return tuple(sorted({*batch_sizes(self.limit), *batch_sizes(self.size)}))
+
+    def batch(self, size: int) -> torch.Tensor:
+        """Items of the example, over and over."""
+        items = self.example[torch.arange(size) % len(self.example)]
+        return items.contiguous(memory_format=torch.channels_last)
+
+
+def asked(engine: Engine, device: torch.device) -> tuple[Engine, ...]:
+    """The engines beside torch's that are to be tried."""
+    if engine is Engine.AUTO:
+        return tuple(ONNX_ENGINES) if device.type == "cpu" else ()
+    return () if engine is Engine.TORCH else (engine,)
+
+
+def open_rivals(
+    engines: Sequence[Engine],
+    onnx_file: Callable[[], Path],
+    trial: Trial,
+    device: torch.device,
+    given_up: threading.Event,
+) -> Contest:
+    """Open each of these engines and run every size; those that cannot, or are clearly slower, are out with a reason.
+
+    Args:
+        engines: those that are asked for.
+        onnx_file: gives the program's ONNX form, or raises an EngineError; called once, if at all.
+        trial: what they run.
+        device: where the program is to run.
+        given_up: set when nobody wants the result any more.
+    """
+    contest = Contest()
+    usable = []
+    for engine in engines:
+        reason = "runs on a CPU only" if device.type != "cpu" else ONNX_ENGINES[engine].missing()
+        if reason is None:
+            usable.append(engine)
+        else:
+            contest.refuse(engine.value, reason)
+    if not usable:
+        return contest
+    try:
+        file = onnx_file()
+    except EngineError as error:
+        for engine in usable:
+            contest.refuse(engine.value, str(error))
+        return contest
+    for engine in usable:
+        try:
+            compiled = ONNX_ENGINES[engine].open_model(file, trial.image, torch.get_num_threads())
+        except Exception as error:  # noqa: BLE001 whatever an engine raises is its reason
+            contest.refuse(engine.value, f"cannot take the program: {first_line(error)}")
+        else:
+            contest.contenders.append(Contender(engine.value, compiled))
+    _run_sizes(contest, trial, given_up, stopwatch())
+    return contest
+
+
+def stopwatch() -> Callable[[], float]:
+    """The clock that engines are compared by, in seconds.
+
+    Where one thread does all the work it is that thread's own time, which is the same however busy the machine is.
+    """
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def _run_sizes(contest: Contest, trial: Trial, given_up: threading.Event, clock: Callable[[], float]) -> None:
+    for position, size in enumerate(trial.sizes):
+        batch = trial.batch(size)
+        for contender in [*contest.contenders]:
+            if given_up.is_set():
+                contest.contenders.clear()
+                return
+            try:
+                contender.compiled(batch)
+                contender.points[size] = _timed(contender, batch, clock)
+            except EngineError as error:
+                contest.drop(contender, str(error))
+        contest.drop_slow(trial.sizes[: position + 1])
+
+
+def _timed(contender: Contender, batch: torch.Tensor, clock: Callable[[], float]) -> ProfilePoint:
+    seconds = []
+    for _ in range(TIMED_RUNS):
+        before = clock()
+        contender.compiled(batch)
+        seconds.append(clock() - before)
+        if seconds[0] > LONG_RUN_S:
+            break
+    return timed_point(len(batch), seconds)

@@ -1,0 +1,96 @@
+"""Stages on the device: compiled, warmed and measured in steps, and what they have done since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from framepilot.contract.observed import ObservedStage
+from framepilot.scheduling.latency import LatencyModel
+from framepilot_app.graphs.engine import EngineError
+from framepilot_app.graphs.forms import Parameters
+from framepilot_app.graphs.merging import Merged, SharedStage
+from framepilot_app.graphs.stage import Stage
+from framepilot_app.graphs.torch_stage import TorchStage, compile_stage
+from framepilot_app.modules.loading import timed
+
+Contents = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""What a stage takes, runs and gives: stages of equal contents are one program."""
+
+
+def contents_of(stage: Stage) -> Contents:
+    """By what a stage is found again in the next plan."""
+    return tuple(stage.inputs), tuple(kernel.name for kernel in stage.kernels), stage.outputs
+
+
+@dataclass(eq=False, slots=True)
+class ReadyStage:
+    """A stage that can run. What it counts only rises; it is written by the device thread and read by others."""
+
+    stage: Stage
+    compiled: TorchStage
+    latency: LatencyModel
+    batches: int = 0
+    pictures: int = 0
+    items: int = 0
+    seconds: float = 0.0
+
+    def ran(self, pictures: int, seconds: float) -> None:
+        """It ran on so many pictures, and the device took so long."""
+        self.batches += 1
+        self.pictures += pictures
+        self.seconds += seconds
+        self.latency = self.latency.observed(pictures, seconds)
+
+    def served(self, items: int) -> None:
+        """So many items have what it gives, by whichever batch."""
+        self.items += items
+
+    def observed(self, shared: SharedStage, merged: Merged) -> ObservedStage:
+        """What `/status` says of it."""
+        largest = max((merged.members[name] for name in shared.users), key=lambda member: member.flops)
+        steps = [merged.members[shared.users[0]].steps[kernel.name] for kernel in shared.stage.kernels]
+        return ObservedStage(
+            modules=shared.users,
+            nodes=sum(step.nodes for step in steps),
+            share=round(sum(step.flops for step in steps) / max(largest.flops, 1), 4),
+            batches=self.batches,
+            pictures=self.pictures,
+            items=self.items,
+            seconds=self.seconds,
+        )
+
+
+def make_ready(
+    stage: Stage, parameters: Parameters, device: torch.device, sizes: Sequence[int], clock: Callable[[], float]
+) -> Generator[None, None, ReadyStage]:
+    """Compile a stage, and run and measure it at these sizes, in small steps.
+
+    Raises:
+        EngineError: a parameter cannot be had, torch cannot prepare or run a node, or a value has not one row for each
+            picture.
+    """
+    compiled = yield from compile_stage(stage, parameters, device)
+    if device.type == "cpu":
+        yield from compiled.write_script(*_example(stage, 1, device))
+    points: list[tuple[int, float]] = []
+    for size in sizes:
+        inputs = _example(stage, size, device)
+        # Operator by operator: a whole batch of a size that is not in force yet would hold up those that are due.
+        outputs = yield from compiled.steps(*inputs)
+        if any(output.shape[:1] != (size,) for output in outputs):
+            shapes = [tuple(output.shape) for output in outputs]
+            raise EngineError(f"what would be shared has not one row for each picture: {size} of them give {shapes}")
+        del outputs
+        points.append((size, (yield from timed(compiled.steps(*inputs), clock))))
+    return ReadyStage(stage, compiled, LatencyModel.measured(points))
+
+
+def _example(stage: Stage, size: int, device: torch.device) -> list[torch.Tensor]:
+    tensors = []
+    for shape in stage.inputs.values():
+        zeros = torch.zeros(size, *shape[1:], device=device)
+        tensors.append(zeros.contiguous(memory_format=torch.channels_last) if zeros.dim() == 4 else zeros)
+    return tensors

@@ -1,0 +1,179 @@
+"""`python -m benchmarks.engines` (with tests/ in PYTHONPATH): each sample model on every engine, and on the chosen one.
+
+All ways take turns in one process, so what else the machine does falls on all of them alike. Rewrites what follows the
+marker in docs/engines.md, and ends with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import platform
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import geometric_mean, median
+
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.machine import processor
+from benchmarks.result import Gate, Result
+from framepilot.contract.desired import Engine
+from framepilot_app.app import cores, prepare_process
+from framepilot_app.graphs import aten, torch_engine
+from framepilot_app.graphs.engine import Outputs
+from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.warm_up import warm_up
+from framepilot_app.models.model import Model
+from framepilot_app.models.onnx_files import OnnxFiles
+from framepilot_app.models.parameters import ParameterStore
+from framepilot_app.models.verify import open_model
+from framepilot_app.modules.lane import Version
+from framepilot_app.modules.loading import Candidate, load
+from framepilot_app.modules.rivals import asked, open_rivals, stopwatch
+from support.networks import finish
+from support.samples.build import build as samples
+
+PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
+MARKER = "<!-- What follows is written by make bench-engines. -->"
+MODELS = ("age/1", "centerface/1", "embedder/1", "gender/1")
+BATCHES = (1, 4, 16)
+THREADS = (1, 2)
+EAGER = "eager torch"
+CPU = torch.device("cpu")
+
+Way = Callable[[torch.Tensor], Outputs]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="turns of every way at every batch size")
+    parser.add_argument("--note", default="", help="what else is to be said of the run, such as what else was running")
+    given = parser.parse_args()
+    prepare_process()
+    warm_up(CPU)
+    folder = samples() / "models"
+    with tempfile.TemporaryDirectory() as scratch:
+        files = OnnxFiles(Path(scratch))
+        models = [open_model(folder / name) for name in MODELS]
+        cases = [_case(model, files, given.rounds, threads) for threads in THREADS for model in models]
+    result = _result(cases)
+    command = f"python -m benchmarks.engines --rounds {given.rounds}"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino"))
+    machine = f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, {packages}; "
+    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`. {given.note}"
+    page = PAGE.read_text(encoding="utf-8").partition(MARKER)[0]
+    PAGE.write_text(f"{page}{MARKER}\n\n{machine.strip()}\n\n{result.markdown()}", encoding="utf-8")
+    print(result.markdown())
+    print(json.dumps({name: round(value, 3) for name, value in result.figures.items()}))
+    return 0 if all(gate.passed for gate in result.gates if not gate.what.startswith("goal")) else 1
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One model on so many threads: which engine was chosen, and milliseconds by way and batch size."""
+
+    name: str
+    threads: int
+    chosen: str
+    ms: Mapping[str, Mapping[int, float]]
+
+    def best_other(self, batch: int) -> float:
+        """The better of ONNX Runtime and OpenVINO."""
+        return min(self.ms[engine.value][batch] for engine in ONNX_ENGINES)
+
+
+def _case(model: Model, files: OnnxFiles, rounds: int, threads: int) -> _Case:
+    torch.set_num_threads(threads)
+    program, example = model.program(), model.example()
+    ways: dict[str, Way] = {
+        EAGER: functools.partial(aten.run, program, load_file(model.weights)),
+        Engine.TORCH.value: finish(torch_engine.compile(program, model.weights, CPU)),
+    }
+    file = files.get(model, threading.Event())
+    for engine, opener in ONNX_ENGINES.items():
+        ways[engine.value] = opener.open_model(file, program.input, threads)
+    ms: dict[str, dict[int, float]] = {name: {} for name in ways}
+    for batch in BATCHES:
+        items = example.input[torch.arange(batch) % len(example.input)].contiguous(memory_format=torch.channels_last)
+        for name, times in _turns(ways, items, rounds).items():
+            ms[name][batch] = median(times)
+    return _Case(model.spec.name, threads, _chosen(model, files), ms)
+
+
+def _turns(ways: Mapping[str, Way], items: torch.Tensor, rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    clock = stopwatch()
+    for way in ways.values():
+        way(items)
+    for _ in range(rounds):
+        for name, way in ways.items():
+            before = clock()
+            way(items)
+            times[name].append((clock() - before) * 1000)
+    return times
+
+
+def _chosen(model: Model, files: OnnxFiles) -> str:
+    """What the app takes by itself when batches of up to 16 are in force."""
+    candidate, size = Candidate.read(model, ParameterStore()), max(BATCHES)
+    get, trial, given_up = functools.partial(files.get, model), candidate.trial(size, size), threading.Event()
+    rivals = open_rivals(asked(Engine.AUTO, CPU), lambda: get(given_up), trial, CPU, given_up)
+    versions: list[Version] = []
+    finish(load(candidate, CPU, size, size, stopwatch(), versions.append, lambda _event: None, rivals))
+    return versions[0].engines[0].name
+
+
+def _result(cases: list[_Case]) -> Result:
+    ways = [*cases[0].ms]
+    rows = [["model", "threads", "batch", *(f"{way}, ms" for way in ways), "chosen", "eager / chosen", "chosen / best"]]
+    gained: list[float] = []
+    over: list[float] = []
+    torch_gained: list[float] = []
+    for case in cases:
+        for batch in BATCHES:
+            times = [case.ms[way][batch] for way in ways]
+            ours = case.ms[case.chosen][batch]
+            gained.append(case.ms[EAGER][batch] / ours)
+            over.append(ours / case.best_other(batch))
+            if batch >= 4:
+                torch_gained.append(case.ms[EAGER][batch] / case.ms[Engine.TORCH.value][batch])
+            row = [case.name, str(case.threads), str(batch), *(f"{each:.2f}" for each in times), case.chosen]
+            rows.append([*row, f"{gained[-1]:.2f}", f"{over[-1]:.2f}"])
+    figures = {
+        "eager_to_chosen_mean": geometric_mean(gained),
+        "eager_to_chosen_least": min(gained),
+        "eager_to_torch_least_at_4_and_more": min(torch_gained),
+        "chosen_to_best_other_mean": geometric_mean(over),
+        "chosen_to_best_other_most": max(over),
+    }
+    return Result(
+        title="Engines",
+        method="Medians of interleaved runs, on 1 thread in its own processor time. *eager torch* runs the packed "
+        "program's operators one by one; *torch* is the torch engine; *chosen* is what `engine: auto` takes for "
+        "batches of up to 16, one engine for all sizes; *best* is the better of ONNX Runtime and OpenVINO there.",
+        rows=rows,
+        figures=figures,
+        gates=[
+            Gate("eager to chosen, least of all", figures["eager_to_chosen_least"], 1.0, at_least=True),
+            Gate("goal: chosen to best, mean", figures["chosen_to_best_other_mean"], 1.1, at_least=False),
+            Gate("goal: chosen to best, most of all", figures["chosen_to_best_other_most"], 1.1, at_least=False),
+            Gate(
+                "goal: eager to torch engine, least at batch 4 and 16",
+                figures["eager_to_torch_least_at_4_and_more"],
+                1.5,
+                at_least=True,
+            ),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

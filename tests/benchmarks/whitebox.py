@@ -1,0 +1,60 @@
+"""`python -m benchmarks.whitebox` (with tests/ in PYTHONPATH): what it is worth to share what models have in common.
+
+A hundred pipelines on one backbone, as Pretzel's evaluation has them (Lee et al., OSDI 2018, section 5), and models
+that have nothing in common. Rewrites what follows the marker in docs/white-box.md, and ends with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks import merging, whitebox_depths, whitebox_parts, whitebox_unrelated
+from benchmarks.machine import processor
+from benchmarks.whitebox_depths import Scale
+from framepilot_app.app import cores
+
+PAGE = Path(__file__).parents[2] / "docs" / "white-box.md"
+MARKER = "<!-- What follows is written by `make bench-whitebox`. -->"
+WHOLE = Scale(pipelines=100, depths=(25, 50, 75, 100), rounds=2, seconds=3.0, processes=16)
+QUICK = Scale(pipelines=12, depths=(50, 100), rounds=1, seconds=2.0, processes=2)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page whose figures are written")
+    parser.add_argument("--quick", action="store_true", help="few pipelines and short windows, to see that it runs")
+    parser.add_argument("--note", default="", help="what else is to be said of the run, such as what else was running")
+    given = parser.parse_args()
+    scale = QUICK if given.quick else WHOLE
+    with TemporaryDirectory(prefix="framepilot-bench-") as name:
+        folder = Path(name)
+        results = [
+            *whitebox_depths.run(folder / "depths", scale),
+            whitebox_parts.run(folder / "parts", scale.pipelines // 5, scale.rounds, scale.seconds),
+            *whitebox_unrelated.run(folder / "unrelated", 4 * scale.rounds, 2 * scale.rounds, scale.seconds),
+        ]
+    torch.set_num_threads(1)
+    results.append(merging.merging())
+    command = f"python -m benchmarks.whitebox{' --quick' if given.quick else ''}"
+    machine = (
+        f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
+    )
+    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`. {given.note}"
+    text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
+    tables = "\n".join(result.markdown() for result in results)
+    given.out.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine.strip()}\n\n{tables}", encoding="utf-8")
+    print(tables)
+    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
+    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Which engine serves: the fastest over the sizes in use, and always one if any is left."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framepilot.contract.observed import ProfilePoint
+from framepilot_app.modules.contest import CLEARLY_SLOWER, Contender, Contest
+from support.fake_engine import FakeCompiled
+
+
+def contender(name: str, ms: dict[int, float]) -> Contender:
+    points = {batch: ProfilePoint(batch=batch, p50_ms=each, p99_ms=each) for batch, each in ms.items()}
+    return Contender(name, FakeCompiled(), points)
+
+
+def test_the_size_in_force_counts_more_than_what_may_come_later() -> None:
+    alone, together = contender("alone", {1: 1.0, 32: 15.0}), contender("together", {1: 1.4, 32: 10.0})
+    assert Contest([alone, together]).fastest(1) is alone
+    assert Contest([alone, together]).fastest(32) is together
+
+
+def test_of_equal_ones_the_first_is_taken() -> None:
+    first, second = contender("torch", {1: 2.0}), contender("other", {1: 2.0})
+    assert Contest([first, second]).fastest(1) is first
+
+
+def test_one_is_given_up_when_it_is_clearly_slower_twice_in_a_row() -> None:
+    fast, slow = contender("fast", {1: 1, 2: 1, 4: 1}), contender("slow", {1: 2.5, 2: 1.5, 4: 9})
+    contest = Contest([fast, slow])
+    for sizes in ((), (1,), (1, 2), (1, 2, 4)):
+        contest.drop_slow(sizes)
+    assert contest.contenders == [fast, slow]
+    slow.points.update(contender("", {8: 3}).points)
+    fast.points.update(contender("", {8: 1}).points)
+    contest.drop_slow((1, 2, 4, 8))
+    assert contest.contenders == [fast]
+    (_, out) = contest.outcome(fast)
+    assert (out.name, out.reason) == ("slow", "slower: 3.0 times the time of the fastest at batch 8")
+    assert [point.batch for point in out.points] == [1, 2, 4, 8]
+
+
+def test_the_outcome_tells_all_the_winner_first() -> None:
+    contest = Contest([contender("torch", {1: 2.0}), contender("openvino", {1: 1.0})])
+    contest.refuse("onnxruntime", "not installed")
+    outcome = contest.outcome(contest.fastest(1))
+    assert [(each.name, each.reason) for each in outcome] == [
+        ("openvino", None),
+        ("torch", "slower than openvino"),
+        ("onnxruntime", "not installed"),
+    ]
+
+
+def test_when_nobody_is_left_torchs_reason_counts_most() -> None:
+    contest = Contest()
+    contest.refuse("openvino", "no such operator")
+    assert contest.failure() == "engine openvino: no such operator"
+    contest.refuse("torch", "conv: a wrong shape")
+    assert contest.failure() == "conv: a wrong shape"
+
+
+MS = st.floats(0, 1e4)
+
+
+@given(st.lists(st.tuples(MS, MS, MS, MS), min_size=1, max_size=4), st.sampled_from([1, 2, 4, 8]))
+def test_whoever_wins_is_not_slower_than_another_everywhere(times: list[tuple[float, ...]], size: int) -> None:
+    sizes = (1, 2, 4, 8)
+    contest = Contest([contender(str(index), dict(zip(sizes, each, strict=True))) for index, each in enumerate(times)])
+    for position in range(4):
+        contest.drop_slow(sizes[: position + 1])
+    winner = contest.fastest(size)
+    for other in contest.contenders:
+        assert any(winner.ms(batch) <= other.ms(batch) for batch in sizes)
+    assert len(contest.outcome(winner)) == len(times)
+
+
+@given(st.lists(st.tuples(MS, MS), min_size=1, max_size=4))
+def test_the_fastest_of_a_size_is_never_given_up_at_it(times: list[tuple[float, float]]) -> None:
+    contenders = [contender(str(index), dict(zip((1, 2), each, strict=True))) for index, each in enumerate(times)]
+    contest = Contest(contenders)
+    contest.drop_slow((1, 2))
+    best = [min(each.ms(size) for each in contenders) for size in (1, 2)]
+    for each in contenders:
+        kept = any(each.ms(size) <= CLEARLY_SLOWER * least for size, least in zip((1, 2), best, strict=True))
+        assert (each in contest.contenders) is kept
