@@ -350,19 +350,21 @@ def test_a_desired_state_that_cannot_be_used_changes_nothing_and_is_reported(app
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [(None, "No such file"), (b"this is not a video", "video")],
+    ("service", "content", "reason"),
+    [("absent", None, "No such file"), ("garbled", b"not a film", "is not a video")],
 )
-def test_a_source_that_is_no_video_fails_with_its_reason_and_harms_no_other(app, store, out, tmp_path, content, reason):
+def test_a_source_that_is_no_video_fails_with_its_reason_and_harms_no_other(
+    app, store, out, tmp_path, service, content, reason
+):
     bad = tmp_path / "bad.mp4"
     if content is not None:
         bad.write_bytes(content)
-    wanted = pipeline("video", [module(store)], out)
+    wanted = pipeline(service, [module(store)], out)
     streams = (*wanted.streams, wanted.streams[0].model_copy(update={"name": "bad", "source": f"file://{bad}"}))
     app.want(wanted.model_copy(update={"streams": streams}))
-    serves(app, "video", "1")
-    eventually(lambda: app.stream("tests/video", "bad").state is StreamState.FAILED, "the stream to fail")
-    assert reason in app.stream("tests/video", "bad").reason
+    serves(app, service, "1")
+    eventually(lambda: app.stream(f"tests/{service}", "bad").state is StreamState.FAILED, "the stream to fail")
+    assert reason in app.stream(f"tests/{service}", "bad").reason
     eventually(lambda: len(delivered(out)) > 10, "frames of the other stream")
 
 
