@@ -7,9 +7,9 @@ from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from framepilot.contract.observed import ObservedState
+from framepilot_app.telemetry.exposition import CONTENT_TYPE, exposition
 from framepilot_app.web.page import Page
 
 
@@ -73,6 +73,6 @@ def _status(probes: Probes) -> Handler:
 
 def _metrics(registry: CollectorRegistry) -> Handler:
     async def handle(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposition(registry), headers={"Content-Type": CONTENT_TYPE})
 
     return handle
