@@ -166,7 +166,7 @@ def _offer_ms(image: Image, motion: DesiredMotion | None) -> float:
     took = []
     for sequence in range(ROUNDS + 1):
         began = time.thread_time()
-        inlet.offer(image, 1, sequence, 10.0, 0.0, 0.0)
+        inlet.offer(image, 1, sequence, 10.0, 0.0)
         took.append(1000 * (time.thread_time() - began))
     assert len(started) == (ROUNDS + 1 if motion is None else 1)
     return median(took[1:])

@@ -13,6 +13,7 @@ import platform
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -47,6 +48,18 @@ STATUS_S, METRICS_S = 1.0, 15.0
 """How often the operator and Prometheus ask."""
 ASKED = 40
 PASSES = 60
+PARTS = {
+    "delivered": "frames that were delivered",
+    "batch": "batches that have run",
+    "decoded": "outputs that were decoded",
+    "written": "writes of sinks",
+    "fold": "counting, once a second",
+    "_account": "how objectives are kept, once a second",
+    "_remember": "the page's history, once a second",
+    "_status": "/status",
+    "_metrics": "/metrics",
+}
+"""What telemetry's time is spent on, by the names in `support.blind_app`."""
 INTRODUCTION = """# What it costs to watch
 
 Written by `make bench-telemetry`. What is watched says [the page of metrics](metrics.md), and how it is used
@@ -78,16 +91,18 @@ def _throughput(pairs: int, seconds: float) -> Result:
             Path(folder), command=(sys.executable, "-m", "support.blind_app"), environment={COST: str(cost)}
         )
 
-        def tell(number: signal.Signals) -> tuple[float, float]:
-            """Seconds of processors' time until now: of telemetry, and of all."""
+        def tell(number: signal.Signals) -> tuple[Counter[str], float]:
+            """Seconds of processors' time until now: of each part of telemetry, and of all."""
             cost.unlink(missing_ok=True)
             served.app.process.send_signal(number)
             eventually(cost.exists, "the app to say what it spent")
-            spent, total = map(float, cost.read_text().split())
-            return spent, total
+            spent = json.loads(cost.read_text())
+            return Counter(spent["parts"]), spent["all"]
 
         fps: dict[bool, list[float]] = {True: [], False: []}
         shares: list[float] = []
+        parts: Counter[str] = Counter()
+        seconds_of_all = 0.0
         try:
             served.want([camera(index, fps=FPS) for index in range(CAMERAS)])
             for pair in range(pairs):
@@ -98,7 +113,10 @@ def _throughput(pairs: int, seconds: float) -> Result:
                         fps[watched].append(served.window(seconds).fps)
                     if watched:
                         after = tell(signal.SIGUSR2)
-                        shares.append((after[0] - before[0]) / (after[1] - before[1]))
+                        spent, of_all = after[0] - before[0], after[1] - before[1]
+                        shares.append(spent.total() / of_all)
+                        parts += spent
+                        seconds_of_all += of_all
                 print(f"telemetry: pair {pair}: {fps[True][-1]:.1f} and {fps[False][-1]:.1f} frames/s", flush=True)
         finally:
             served.app.stop()
@@ -109,13 +127,15 @@ def _throughput(pairs: int, seconds: float) -> Result:
             f"{CAMERAS} cameras with more frames than the device can take, so that all processors are busy: what "
             f"telemetry takes of their time is what it costs of the throughput. Windows of {seconds:g} s with all "
             f"telemetry, asked for /status every {STATUS_S:g} s and for /metrics every {METRICS_S:g} s; timed is all "
-            "that records, keeps and answers, on its threads, with what timing it costs. Beside each of them one in "
-            "which the same app records nothing, keeps no history and is asked nothing; the throughputs tell how far a "
-            "machine's own ups and downs go. Median and quartiles."
+            "that records, keeps and answers, on its threads, less what reading the clock takes, timed beside it. "
+            "Next to each is a window in which the same app records nothing, keeps no history and is asked nothing; "
+            "the throughputs tell how far a machine's own ups and downs go. Median and quartiles; parts are of all "
+            "windows together."
         ),
         rows=[
             ("", ""),
             ("of the processors' time, with telemetry, %", spread([100 * share for share in shares], 2)),
+            *((f"of it {meaning}", f"{100 * parts[name] / seconds_of_all:.2f}") for name, meaning in PARTS.items()),
             ("frames/s with telemetry", spread(fps[True], 1)),
             ("frames/s without", spread(fps[False], 1)),
             ("with / without, pair by pair", spread(ratios, 3)),

@@ -155,7 +155,7 @@ class _Running(RunningModules):
             sequence = 0
             while not ending.is_set():
                 picture = self._pictures[sequence % len(self._pictures)]
-                inlet.offer(picture, 0, sequence, time.monotonic(), 0.0, 0.0)
+                inlet.offer(picture, 0, sequence, time.monotonic(), 0.0)
                 sequence += 1
 
         feeder = threading.Thread(target=feed)

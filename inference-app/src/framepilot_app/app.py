@@ -42,7 +42,7 @@ from framepilot_app.telemetry.history import EVERY_S, History
 from framepilot_app.telemetry.metrics import Failures, Metrics, StateCollector
 from framepilot_app.telemetry.nvml import Nvml
 from framepilot_app.telemetry.sampling import Sampler
-from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, totals
+from framepilot_app.telemetry.status import add, observed_modules, observed_pipeline, observed_streams, past, totals
 from framepilot_app.web.access import Access
 from framepilot_app.web.page import Page
 from framepilot_app.web.pictures import Pictures
@@ -184,6 +184,7 @@ class App:
         services = [*controller.services.values()]
         device = self._machinery.device
         plan = device.plan
+        streams = tuple(stream for service in services for stream in observed_streams(service))
         return ObservedState(
             instance_uid=controller.desired.instance_uid if controller.desired else None,
             generation=controller.desired.generation if controller.desired else 0,
@@ -191,12 +192,19 @@ class App:
             started_at=self._started_at,
             device=describe(device.device).model_copy(update={"use": self._device_use()}),
             pipelines=tuple(observed_pipeline(service, device.used_s.get(service.name, 0.0)) for service in services),
-            streams=tuple(stream for service in services for stream in observed_streams(service)),
+            streams=streams,
             modules=tuple(
                 module for service in services for module in observed_modules(service, controller.sharing.alone)
             ),
             sinks=tuple(sink for service in services for sink in service.sinks.observed()),
-            frames=add([totals([*services, *controller.draining]), *controller.past]),
+            frames=add(
+                [
+                    *(stream.frames for stream in streams),
+                    *(past(service) for service in services),
+                    *(totals(service) for service in controller.draining),
+                    *controller.past,
+                ]
+            ),
             stages=plan.observed() if plan is not None else (),
             parameters=ParameterBytes(
                 unique=device.parameters.unique_bytes, referenced=device.parameters.referenced_bytes
@@ -240,7 +248,7 @@ class App:
     def _account(self, now: float) -> None:
         """How each service kept to its objective of late."""
         for service in self._controller.services.values():
-            service.attainment.add(now, service.declared.objective_ms, totals([service]))
+            service.attainment.add(now, service.declared.objective_ms, totals(service))
 
     def _remember(self, now: float) -> None:
         """What the page shows of the past; and what nobody looks at any more is let go."""

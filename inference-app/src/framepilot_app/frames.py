@@ -42,8 +42,6 @@ class Frame:
     """Whether missing the deadline drops it (delivery: newest)."""
     priority: int
     """The higher goes first."""
-    decode_s: float = 0.0
-    """How much of a processor's time it took to decode."""
 
     @property
     def stream(self) -> StreamKey:

@@ -20,7 +20,7 @@ from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
 from framepilot_app.credentials import NO_CREDENTIALS, Credentials
-from framepilot_app.frames import Outcome
+from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.gate import Gate
@@ -318,7 +318,8 @@ class Service:
 
     def _emit(self, outcome: Outcome) -> None:
         """A frame leaves: to the metrics, to who looks at its stream, and to every sink that wants it."""
-        self._machinery.metrics.frame(outcome)
+        if isinstance(outcome, Delivered):
+            self._machinery.metrics.delivered(outcome)
         self._machinery.newest.emit(outcome)
         self.sinks.emit(outcome)
 

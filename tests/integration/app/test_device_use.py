@@ -100,12 +100,12 @@ def test_every_stage_of_a_frame_has_its_time(app):
     whole = {"service": "tests/watched"}
 
     def timed(name: str, **labels: str) -> bool:
-        return metric(app.get("/metrics")[1], f"{name}_sum", **whole, **labels) > 0
+        return metric(app.get("/metrics")[1], name, **whole, **labels) > 0
 
-    eventually(lambda: timed("framepilot_stream_decode_seconds", stream="s"), "decode")
+    eventually(lambda: timed("framepilot_stream_decode_seconds_total", stream="s"), "decode")
     for stage in ("pre", "queue", "infer", "post"):
-        eventually(lambda stage=stage: timed("framepilot_module_stage_seconds", stage=stage), stage)
-    eventually(lambda: timed("framepilot_sink_write_seconds", sink="events"), "the sink")
+        eventually(lambda stage=stage: timed("framepilot_module_stage_seconds_sum", stage=stage), stage)
+    eventually(lambda: timed("framepilot_sink_write_seconds_sum", sink="events"), "the sink")
 
 
 def test_what_this_process_has_of_its_memory(app, gpu):

@@ -33,7 +33,7 @@ class Watcher:
         self.shapes: set[tuple[int, ...]] = set()
         self.numbers: list[int | None] = []
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s) -> None:
+    def offer(self, image, epoch, sequence, captured_at, captured_unix) -> None:
         try:
             number = read_number(image)
         except ValueError:

@@ -39,7 +39,7 @@ class World:
         )
 
     def offer(self, sequence: int) -> None:
-        self.inlet.offer(IMAGE, 1, sequence, 10.0, 0.0, 0.0)
+        self.inlet.offer(IMAGE, 1, sequence, 10.0, 0.0)
 
     def finish(self, index: int) -> None:
         journey = self.started[index]
@@ -129,7 +129,7 @@ def test_no_frame_has_the_id_of_another_when_the_clock_on_the_wall_goes_back():
     world = World(Delivery.NEWEST)
     # The reader runs for longer than this inlet, whose clock was ahead when it came in.
     for epoch, sequence in [(1, 7), (2, 0), (3, 0)]:
-        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0, 0.0)
+        world.inlet.offer(IMAGE, epoch, sequence, 10.0, 0.0)
     for index in range(3):
         world.finish(index)
     ids = [outcome.frame.id for outcome in world.emitted]
@@ -146,7 +146,7 @@ class Scene:
         self.image = np.full((48, 64, 3), 90, np.uint8)
 
     def frame(self, at: float = 10.0) -> None:
-        self.world.inlet.offer(self.image, 1, self.sequence, at, 0.0, 0.0)
+        self.world.inlet.offer(self.image, 1, self.sequence, at, 0.0)
         self.sequence += 1
 
     def moves(self, at: float = 10.0) -> None:

@@ -262,7 +262,7 @@ def test_infinity_from_one_head_costs_its_own_frames_only(tmp_path: Path) -> Non
         ]
         for sequence, pixels in enumerate(frames):
             for inlet in inlets:
-                inlet.offer(pixels, 1, sequence, 1e9, 0.0, 0.0)
+                inlet.offer(pixels, 1, sequence, 1e9, 0.0)
         for line in lines:
             eventually(lambda line=line: line.empty, "all frames to end")
         assert first.device.plan is plan

@@ -44,7 +44,7 @@ class Running(RunningModules):
         self.frames = self.inlet(self.line, delivery, objective_s, window=6)
 
     def offer(self, sequence: int, value: int, captured_at: float = 1e9) -> None:
-        self.frames.offer(np.full((8, 8, 3), value, np.uint8), 1, sequence, captured_at, 0.0, 0.0)
+        self.frames.offer(np.full((8, 8, 3), value, np.uint8), 1, sequence, captured_at, 0.0)
 
     def balanced(self) -> bool:
         counts = self.line.counts()
@@ -122,7 +122,7 @@ def test_ids_of_a_service_that_joins_a_running_reader_count_from_zero_in_an_epoc
     with Running(Delivery.LOSSLESS) as running:
         for sequence in (7, 8):
             running.offer(sequence, 50)
-        running.frames.offer(np.full((8, 8, 3), 50, np.uint8), 2**50, 0, 1e9, 0.0, 0.0)
+        running.frames.offer(np.full((8, 8, 3), 50, np.uint8), 2**50, 0, 1e9, 0.0)
         eventually(lambda: running.line.empty, "the frames to end")
     ids = [outcome.frame.id for outcome in running.outcomes]
     assert [each.sequence for each in ids] == [0, 1, 0]

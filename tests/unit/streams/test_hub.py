@@ -16,7 +16,7 @@ class Subscriber:
         self.images = []
         self.threads = set()
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s) -> None:
+    def offer(self, image, epoch, sequence, captured_at, captured_unix) -> None:
         self.images.append(image)
         self.threads.add(threading.current_thread().name)
 

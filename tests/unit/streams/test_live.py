@@ -24,7 +24,7 @@ class Collector:
     def __init__(self):
         self.offers = []
 
-    def offer(self, image, epoch, sequence, captured_at, captured_unix, decode_s):
+    def offer(self, image, epoch, sequence, captured_at, captured_unix):
         self.offers.append((epoch, sequence))
 
     def ended(self, reason):

@@ -3,7 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from framepilot.contract.desired import Batch, DesiredModule, ModelRef
-from framepilot_app.modules.module import Module, StageTimes
+from framepilot_app.modules.module import Module
+from framepilot_app.modules.stage_window import StageTimes
 from framepilot_app.telemetry.history import ModuleSample
 from framepilot_app.telemetry.sampling import Sampler
 

@@ -90,9 +90,9 @@ STREAM_HUNG: Final = Metric(
     (SERVICE, STREAM),
 )
 STREAM_DECODE: Final = Metric(
-    "framepilot_stream_decode_seconds",
-    Kind.HISTOGRAM,
-    "Processor time of the reader to decode a frame, without the wait for it; what hardware decodes is not in it.",
+    "framepilot_stream_decode_seconds_total",
+    Kind.COUNTER,
+    "Processor time in which the frames of a stream were decoded; services that share it all have it whole.",
     (SERVICE, STREAM),
 )
 

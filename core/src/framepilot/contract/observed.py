@@ -62,7 +62,8 @@ class ObservedStream(Observation):
 
     `reason` is why it gives nothing now. `trouble` is why it was interrupted, and stays until it has run steadily for a
     while, so it changes a few times a minute at most. `reconnects` counts the openings after the first, `hung` those
-    that were given up because the system did not come back from them.
+    that were given up because the system did not come back from them. `decode_s` is the processor's time that decoding
+    took since somebody wanted the stream, in seconds; services that share it all have it whole.
     """
 
     service: str
@@ -75,6 +76,7 @@ class ObservedStream(Observation):
     trouble: str | None = None
     reconnects: int = 0
     hung: int = 0
+    decode_s: float = 0
     frames: FrameCounts = FrameCounts()
 
 

@@ -83,9 +83,7 @@ class Inlet:
         self._under_way = 0
         self._closed = False
 
-    def offer(
-        self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float, decode_s: float
-    ) -> None:
+    def offer(self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float) -> None:
         """A decoded frame. Blocks while the window is full if the stream is lossless."""
         if epoch != self._epoch:
             self._epoch, self._first_sequence = epoch, sequence
@@ -99,7 +97,6 @@ class Inlet:
             deadline=captured_at + self.objective_s,
             enforced=not self._lossless,
             priority=self.priority,
-            decode_s=decode_s,
         )
         journey = Journey(frame, self._graph(), self._settle)
         still = self._is_still(frame, self.motion)

@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from framepilot.contract.desired import Batch, DesiredModule
 from framepilot.contract.observed import ObservedBatch
 from framepilot.scheduling.batcher import BatchPolicy
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.stage_window import StageTimes, StageWindow
 
 FOLLOW = 0.05
 """How fast the usual number of items in a frame follows."""
 
 WINDOW_ITEMS = 1024
 """Over how many of the latest items the quantiles of /status are taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageTimes:
-    """What one item spent where, in seconds."""
-
-    pre: float
-    queue: float
-    infer: float
-    post: float
 
 
 class Module:
@@ -44,7 +36,7 @@ class Module:
         self.model_name = declared.model.name
         self.items = 0
         self.arrived = 0
-        self._times: deque[StageTimes] = deque(maxlen=WINDOW_ITEMS)
+        self._times = StageWindow(WINDOW_ITEMS)
         # Workers may overwrite each other's: it is an estimate.
         self._usual_items = 1.0
         self._on_drained = on_drained
@@ -121,12 +113,12 @@ class Module:
         """Items that have run, and what they spent where."""
         with self._lock:
             self.items += len(times)
-            self._times.extend(times)
+            self._times.add(times)
 
-    def recent(self) -> tuple[StageTimes, ...]:
-        """The latest items' times, at most `WINDOW_ITEMS`."""
+    def recent(self, most: int = WINDOW_ITEMS) -> NDArray[np.float64]:
+        """The latest items' times, items x `StageTimes`, the oldest first; at most so many."""
         with self._lock:
-            return tuple(self._times)
+            return self._times.latest(most)
 
     def leave(self, lane: Lane, items: int) -> None:
         """Items of a lane are done, whatever came of them."""

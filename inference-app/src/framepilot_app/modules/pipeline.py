@@ -14,9 +14,10 @@ from framepilot_app.modules.device import BatchDone, ItemsLate
 from framepilot_app.modules.graph import Node
 from framepilot_app.modules.journey import WHOLE_FRAME, Journey, Region
 from framepilot_app.modules.lane import Lane
-from framepilot_app.modules.module import Module, StageTimes
+from framepilot_app.modules.module import Module
 from framepilot_app.modules.preprocess import Pictures
 from framepilot_app.modules.queue import Item
+from framepilot_app.modules.stage_window import StageTimes
 from framepilot_app.modules.tasks.decode import decode
 from framepilot_app.modules.work import Workers
 

@@ -23,13 +23,10 @@ OVER = frozenset({StreamState.ENDED, StreamState.FAILED})
 class Subscriber(Protocol):
     """Takes frames of one reader, in its thread; one last `offer` can come while it is being removed."""
 
-    def offer(
-        self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float, decode_s: float
-    ) -> None:
+    def offer(self, image: Image, epoch: int, sequence: int, captured_at: float, captured_unix: float) -> None:
         """Take one frame, which is read-only and shared; return at once, or block until there is room or it is closed.
 
         `captured_at` is monotonic, `captured_unix` is for people; both are seconds, at the return of decode.
-        `decode_s` is how much of a processor's time that took.
         """
 
     def ended(self, reason: str | None) -> None:
@@ -41,7 +38,8 @@ class ReaderStatus:
     """What `/status` says of a stream: `fps` is measured over the last seconds, `epoch` is that of the last opening.
 
     `trouble` is why it was interrupted, and stays until it has run steadily again. `reconnects` counts the openings
-    after the first, `hung` those that had to be given up because the system did not come back from them.
+    after the first, `hung` those that had to be given up because the system did not come back from them. `decode_s` is
+    the processor's time that decoding took.
     """
 
     state: StreamState
@@ -51,6 +49,7 @@ class ReaderStatus:
     trouble: str | None = None
     reconnects: int = 0
     hung: int = 0
+    decode_s: float = 0.0
 
 
 class Audience:
@@ -70,6 +69,7 @@ class Audience:
         self._trouble = Trouble()
         self._reconnects = 0
         self._hung = 0
+        self._decode_s = 0.0
         self._rate = RateMeter()
 
     @property
@@ -98,10 +98,14 @@ class Audience:
             self._sequence = 0
 
     def offer(self, image: Image, decode_s: float) -> int:
-        """Offer the next frame of the epoch to all; how many the epoch has had."""
+        """Offer the next frame of the epoch to all; how many the epoch has had.
+
+        `decode_s` is how much of a processor's time it took to decode.
+        """
         captured_at, captured_unix = self._clock(), self._unix_clock()
         image.flags.writeable = False
         self._rate.count(captured_at)
+        self._decode_s += decode_s
         if self._state is not StreamState.RUNNING:
             if self._state is StreamState.STALLED:
                 logger.info("%s gives frames again", self._shown)
@@ -112,7 +116,7 @@ class Audience:
         self._sequence += 1
         for subscriber in self._subscribers:
             try:
-                subscriber.offer(image, epoch, sequence, captured_at, captured_unix, decode_s)
+                subscriber.offer(image, epoch, sequence, captured_at, captured_unix)
             except Exception:
                 logger.exception("a subscriber of %s raised; it gets no more frames", self._shown)
                 self.remove(subscriber)
@@ -160,4 +164,5 @@ class Audience:
                 trouble=self._trouble.shown(now),
                 reconnects=self._reconnects,
                 hung=self._hung,
+                decode_s=self._decode_s,
             )

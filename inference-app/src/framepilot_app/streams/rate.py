@@ -24,7 +24,8 @@ class RateMeter:
     def fps(self, now: float) -> float:
         """Frames per second over the last `WINDOW_S` seconds, or over the last `MOST_TIMES` frames if that is less."""
         with self._lock:
-            times = [time for time in self._times if now - time <= WINDOW_S]
-        if len(times) < 2 or now <= times[0]:
-            return 0.0
-        return (len(times) - 1) / (now - times[0])
+            while self._times and now - self._times[0] > WINDOW_S:
+                self._times.popleft()
+            if len(self._times) < 2 or now <= self._times[0]:
+                return 0.0
+            return (len(self._times) - 1) / (now - self._times[0])

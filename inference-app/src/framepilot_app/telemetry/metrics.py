@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from framepilot.contract import metrics as names
 from framepilot.contract.observed import ObservedState, SinkState, StreamState
 from framepilot.rollouts.state import RolloutState
-from framepilot_app.frames import Delivered, DropReason, Outcome
+from framepilot_app.frames import Delivered, DropReason
 from framepilot_app.modules.device import BatchDone
 from framepilot_app.modules.module import Module
 from framepilot_app.sinks.outbox import Loss
@@ -35,11 +35,10 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._latency = Durations(names.FRAME_LATENCY, LATENCY_BUCKETS_S)
-        self._decode = Durations(names.STREAM_DECODE, STAGE_BUCKETS_S)
         self._stage = Durations(names.MODULE_STAGE, STAGE_BUCKETS_S)
         self._batch = Durations(names.MODULE_BATCH_ITEMS, BATCH_BUCKETS)
         self._write = Durations(names.SINK_WRITE, STAGE_BUCKETS_S)
-        self._all = (self._latency, self._decode, self._stage, self._batch, self._write)
+        self._all = (self._latency, self._stage, self._batch, self._write)
         for each in self._all:
             registry.register(each)
 
@@ -48,12 +47,9 @@ class Metrics:
         for each in self._all:
             each.fold()
 
-    def frame(self, outcome: Outcome) -> None:
-        """A frame has ended."""
-        frame = outcome.frame
-        self._decode.observe(frame.stream, frame.decode_s)
-        if isinstance(outcome, Delivered):
-            self._latency.observe(frame.stream, outcome.latency_ms / 1000)
+    def delivered(self, outcome: Delivered) -> None:
+        """A frame was delivered."""
+        self._latency.observe(outcome.frame.stream, outcome.latency_ms / 1000)
 
     def batch(self, done: BatchDone) -> None:
         """A batch has run."""
@@ -141,13 +137,15 @@ def _streams(state: ObservedState) -> Iterator[Family]:
     states = gauge(names.STREAM_STATE)
     reconnects = counter(names.STREAM_RECONNECTS)
     hung = counter(names.STREAM_HUNG)
+    decode = counter(names.STREAM_DECODE)
     for stream in state.streams:
         key = [stream.service, stream.name]
         for each in StreamState:
             states.add_metric([*key, each.value], stream.state is each)
         reconnects.add_metric(key, stream.reconnects)
         hung.add_metric(key, stream.hung)
-    yield from (states, reconnects, hung)
+        decode.add_metric(key, stream.decode_s)
+    yield from (states, reconnects, hung, decode)
 
 
 def _modules(state: ObservedState) -> Iterator[Family]:

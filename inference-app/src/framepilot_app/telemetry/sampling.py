@@ -33,5 +33,5 @@ def _sample(module: Module, new_items: int) -> ModuleSample:
         module=module.name,
         batch=module.batch.size,
         version=module.lane.version.spec.version if module.lane else None,
-        p99_ms=latencies(module.recent()[-new_items:]).p99 if new_items else None,
+        p99_ms=latencies(module.recent(new_items)).p99 if new_items else None,
     )
