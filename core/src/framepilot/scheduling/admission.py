@@ -145,11 +145,13 @@ def decide(
         coming: streams that will soon have a frame.
         reserves: what services reserved of the device's time, 0..1.
     """
-    groups = {each.group for each in waiting} | {each.group for each in in_flight}
-    shares = shares_of({service for service, *_ in groups}, reserves)
-    own: dict[Group, list[InFlight]] = {}
+    own: dict[Group, list[InFlight]] = {each.group: [] for each in waiting}
+    services = {each.group[0] for each in waiting}
     for each in in_flight:
-        own.setdefault(each.group, []).append(each)
+        services.add(each.group[0])
+        if each.group in own:
+            own[each.group].append(each)
+    shares = shares_of(services, reserves)
     frames: dict[tuple[Group, int], int] = {}
     hopeless: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
@@ -157,7 +159,7 @@ def decide(
     for frame in sorted(waiting, key=lambda each: (-each.priority, each.turn)):
         key = frame.group, frame.priority
         if key not in frames:
-            frames[key] = frames_ahead(frame.group, frame.priority, own.get(frame.group, ()))
+            frames[key] = frames_ahead(frame.group, frame.priority, own[frame.group])
         if frames[key] and now + frame.cost.alone > frame.deadline:
             hopeless.append(frame.stream)
             continue

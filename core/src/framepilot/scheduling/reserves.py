@@ -23,6 +23,9 @@ def shares_of(working: Iterable[str], reserves: Mapping[str, float]) -> dict[str
     `reserves` are shares of the device's time; a service that is not there reserved nothing. Should they be more than
     can be reserved, all count for less, in proportion.
     """
+    if not reserves:
+        even = dict.fromkeys(working, 1.0)
+        return {service: each / len(even) for service, each in even.items()}
     reserved = {service: reserves.get(service, 0.0) for service in working}
     total = sum(reserved.values())
     counted = min(1.0, MOST_RESERVED / total) if total else 1.0

@@ -152,6 +152,8 @@ class DeviceThread:
         self._wake = threading.Event()
         self._finished: list[BatchDone] = []
         self._ran_at = -math.inf
+        # None: to be found out, since a batch has run; it is asked for with every frame.
+        self._longest_s: float | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
@@ -173,6 +175,7 @@ class DeviceThread:
     def set_modules(self, modules: tuple[Module, ...]) -> None:
         """The modules whose lanes it serves, from the next batch on."""
         self._modules = modules
+        self._longest_s = None
         self._wake.set()
 
     def reserve(self, reserves: Mapping[str, float]) -> None:
@@ -226,6 +229,8 @@ class DeviceThread:
         look_again_at = math.inf
         for module in self._modules:
             for lane in module.lanes:
+                if not lane.queued:
+                    continue
                 decision, urgency = lane.decide(now, module.policy)
                 while isinstance(decision, Drop):
                     self._on_late(ItemsLate(module, lane, lane.take(decision)))
@@ -276,7 +281,11 @@ class DeviceThread:
 
     def longest_batch_s(self) -> float:
         """The longest that a batch, as they have lately been, holds the device, seconds."""
-        return max((lane.usual_batch_s() for module in self._modules for lane in module.lanes), default=0.0)
+        longest_s = self._longest_s
+        if longest_s is None:
+            lanes = (lane for module in self._modules for lane in module.lanes)
+            self._longest_s = longest_s = max((lane.usual_batch_s() for lane in lanes), default=0.0)
+        return longest_s
 
     def _execute(self, module: Module, lane: Lane, run: Run) -> None:
         part = Part(module, lane, lane.take(run))
@@ -346,6 +355,7 @@ class DeviceThread:
 
     def _account(self, started_at: float, seconds: float) -> None:
         self._ran_at = started_at + seconds
+        self._longest_s = None
         self.busy_s += seconds
 
     def _charge(self, used: Iterable[tuple[str, float]]) -> None:

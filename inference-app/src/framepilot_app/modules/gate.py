@@ -30,6 +30,7 @@ from framepilot.scheduling.admission import (
 )
 from framepilot.scheduling.reserves import NOTHING_RESERVED
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Outcome
+from framepilot_app.modules.by_service import ByService
 from framepilot_app.modules.graph import Graph
 from framepilot_app.modules.journey import Journey
 
@@ -121,13 +122,13 @@ class Gate:
         self._look_due = False
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: dict[StreamKey, _Waiting] = {}
+        self._waiting: ByService[_Waiting] = ByService()
         self._started: dict[Journey, _Started] = {}
         # By group and priority.
         self._in_flight: dict[Group, dict[int, InFlight]] = {}
         self._turns = Turns()
         self._reserves = NOTHING_RESERVED
-        self._visits: dict[StreamKey, _Visits] = {}
+        self._visits: ByService[_Visits] = ByService()
         self._awaited: frozenset[StreamKey] = frozenset()
         self._margins: dict[MarginKey, Margin] = {}
 
@@ -138,9 +139,8 @@ class Gate:
     def wait(self, journey: Journey, entrance: Entrance, room: Callable[[], int]) -> None:
         """A newest stream's frame: it starts when its turn comes, and takes the place of the one that waits, if any."""
         with self._lock:
-            superseded = self._waiting.get(journey.frame.stream)
+            superseded = self._waiting.put(journey.frame.stream, _Waiting(journey, entrance, room))
             self._visit(journey.frame, skipped=superseded is not None)
-            self._waiting[journey.frame.stream] = _Waiting(journey, entrance, room)
             changed = self._may_start(journey.frame, room())
             few = len(self._waiting) <= FEW
         if changed:
@@ -167,7 +167,7 @@ class Gate:
         """A stream is gone."""
         with self._lock:
             self._turns.forget(stream)
-            self._visits.pop(stream, None)
+            self._visits.pop(stream)
 
     def _learn(self, journey: Journey, promise: Promise, outcome: Outcome) -> None:
         """What came of an estimate; of a frame on which a model failed nothing is to be learned."""
@@ -181,7 +181,7 @@ class Gate:
         now = self._clock()
         visits = self._visits.get(frame.stream)
         if visits is None:
-            self._visits[frame.stream] = _Visits((frame.id.service,), frame.priority, now)
+            self._visits.put(frame.stream, _Visits((frame.id.service,), frame.priority, now))
         else:
             visits.come(frame.priority, now)
             visits.skipped += skipped
@@ -198,8 +198,8 @@ class Gate:
             busy(ahead, room)
             and frame.stream not in self._awaited
             and any(
-                other.journey.frame.priority == frame.priority and other.journey.frame.id.service == service
-                for stream, other in self._waiting.items()
+                other.journey.frame.priority == frame.priority
+                for stream, other in self._waiting.items(service)
                 if stream != frame.stream
             )
         )
@@ -223,20 +223,25 @@ class Gate:
         with self._lock:
             now, longest_s, reserves = self._clock(), self._longest_batch_s(), self._reserves
             candidates, coming = self._candidates(now, service), self._coming(now, service)
-            while not isinstance(
-                decision := decide([*candidates.values()], self._all_in_flight(), now, longest_s, coming, reserves),
-                Hold,
-            ):
+            awaited: tuple[StreamKey, ...] = ()
+            while candidates:
+                waiting = [each for _, each in candidates.values()]
+                decision = decide(waiting, self._all_in_flight(), now, longest_s, coming, reserves)
+                if isinstance(decision, Hold):
+                    awaited = decision.awaited
+                    break
                 if isinstance(decision, Admit):
-                    del candidates[decision.stream]
-                    admitted.append(self._waiting.pop(decision.stream))
-                    self._admit(admitted[-1].journey, decision.promise)
+                    each, _ = candidates.pop(decision.stream)
+                    admitted.append(each)
+                    self._waiting.pop(decision.stream)
+                    self._admit(each.journey, decision.promise)
                 else:
                     for stream in decision.streams:
-                        del candidates[stream]
-                        refused.append(self._waiting.pop(stream))
+                        each, _ = candidates.pop(stream)
+                        refused.append(each)
+                        self._waiting.pop(stream)
             elsewhere = {stream for stream in self._awaited if service not in {None, stream[0]}}
-            self._awaited = frozenset(elsewhere.union(decision.awaited))
+            self._awaited = frozenset(elsewhere.union(awaited))
         for each in admitted:
             each.entrance.let_in(each.journey)
         for each in refused:
@@ -272,18 +277,16 @@ class Gate:
     def _coming(self, now: float, service: str | None) -> list[Coming]:
         return [
             Coming(stream, visits.group, visits.priority, self._turns.turn(stream, visits.priority, visits.work))
-            for stream, visits in self._visits.items()
-            if service in {None, stream[0]} and stream not in self._waiting and visits.soon(now)
+            for stream, visits in self._visits.items(service)
+            if visits.soon(now) and stream not in self._waiting
         ]
 
-    def _candidates(self, now: float, service: str | None) -> dict[StreamKey, Waiting]:
+    def _candidates(self, now: float, service: str | None) -> dict[StreamKey, tuple[_Waiting, Waiting]]:
         costs: dict[Graph, Cost] = {}
         margins: dict[MarginKey, float] = {}
         rooms: dict[Callable[[], int], int] = {}
         candidates = {}
-        for stream, waiting in self._waiting.items():
-            if service not in {None, stream[0]}:
-                continue
+        for stream, waiting in self._waiting.items(service):
             frame, graph = waiting.journey.frame, waiting.journey.graph
             key = (frame.id.service, frame.priority)
             if graph not in costs:
@@ -292,14 +295,17 @@ class Gate:
                 margins[key] = self._margins.get(key, Margin()).seconds(now)
             if waiting.room not in rooms:
                 rooms[waiting.room] = waiting.room()
-            candidates[stream] = Waiting(
-                stream=stream,
-                group=(frame.id.service,),
-                priority=frame.priority,
-                turn=self._turns.turn(stream, frame.priority, costs[graph].work),
-                deadline=frame.deadline,
-                cost=costs[graph],
-                margin=margins[key],
-                room=rooms[waiting.room],
+            candidates[stream] = (
+                waiting,
+                Waiting(
+                    stream=stream,
+                    group=(frame.id.service,),
+                    priority=frame.priority,
+                    turn=self._turns.turn(stream, frame.priority, costs[graph].work),
+                    deadline=frame.deadline,
+                    cost=costs[graph],
+                    margin=margins[key],
+                    room=rooms[waiting.room],
+                ),
             )
         return candidates
