@@ -137,8 +137,12 @@ def test_equal_parameters_of_two_services_are_counted_once_and_for_each(app, sto
     app.want(pipeline("one", [module(store)], out), pipeline("two", [module(store)], out.with_name("two.jsonl")))
     serves(app, "one", "1")
     serves(app, "two", "1")
-    found = app.status().parameters
-    assert found.referenced == 2 * found.unique > 0
+
+    def counted() -> bool:
+        found = app.status().parameters
+        return found.referenced == 2 * found.unique > 0
+
+    eventually(counted, "the services of the test before to be gone, and these two to be counted")
     app.want()
 
 
