@@ -6,10 +6,11 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from framepilot_app.cli import GLIBC_TUNABLES
 from support.app_process import AppProcess
 
-ENVIRONMENT = {"FRAMEPILOT_STUCK_AFTER": "3600"}
-"""For an app that will be stopped: it must not take itself to be stuck."""
+ENVIRONMENT = {"FRAMEPILOT_STUCK_AFTER": "3600", "GLIBC_TUNABLES": GLIBC_TUNABLES}
+"""For an app that will be stopped: it must not take itself to be stuck; nor need it start again to set this."""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,9 +32,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=PAGE, help="the page whose figures are written")
     parser.add_argument("--quick", action="store_true", help="few pipelines and short windows, to see that it runs")
+    parser.add_argument("--depths", type=int, nargs="+", help="shared parts of the backbone, percent; ascending to 100")
     parser.add_argument("--note", default="", help="what else is to be said of the run, such as what else was running")
     given = parser.parse_args()
     scale = QUICK if given.quick else WHOLE
+    if given.depths:
+        scale = replace(scale, depths=tuple(given.depths))
     with TemporaryDirectory(prefix="framepilot-bench-") as name:
         folder = Path(name)
         results = [
@@ -43,7 +47,9 @@ def main() -> int:
         ]
     torch.set_num_threads(1)
     results.append(merging.merging())
-    command = f"python -m benchmarks.whitebox{' --quick' if given.quick else ''}"
+    command = "python -m benchmarks.whitebox"
+    command += " --quick" if given.quick else ""
+    command += f" --depths {' '.join(map(str, given.depths))}" if given.depths else ""
     machine = (
         f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
     )
