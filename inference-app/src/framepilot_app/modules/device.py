@@ -293,6 +293,7 @@ class DeviceThread:
             self._execute_jointly(self.plan, part)
         else:
             self._execute_part(part)
+        self._longest_s = None
 
     def _execute_jointly(self, plan: JointPlan, due: Part) -> None:
         """Run it with whoever can join it. Whatever goes wrong there, everybody's items run without the others'."""
@@ -355,7 +356,6 @@ class DeviceThread:
 
     def _account(self, started_at: float, seconds: float) -> None:
         self._ran_at = started_at + seconds
-        self._longest_s = None
         self.busy_s += seconds
 
     def _charge(self, used: Iterable[tuple[str, float]]) -> None:
