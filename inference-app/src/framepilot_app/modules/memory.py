@@ -1,4 +1,5 @@
-"""Give freed memory back to the system: glibc keeps it otherwise, and a swapped model would leave its size behind."""
+"""Give freed memory back to the system: glibc keeps it otherwise, and a swapped model would leave its size behind, as
+would a stream what its reader and decoder used."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ from typing import Final
 
 TRIM_AFTER_S: Final = 0.5
 """From the last use of a program to the return of its memory: its last results are decoded and gone by then."""
+
+_lock = threading.Lock()
+_trimming: threading.Timer | None = None
 
 
 def trim() -> None:
@@ -22,7 +26,11 @@ def trim() -> None:
 
 
 def trim_soon() -> None:
-    """The same in a moment, when nobody refers any more to what was given up now."""
-    trimming = threading.Timer(TRIM_AFTER_S, trim)
-    trimming.daemon = True
-    trimming.start()
+    """The same in a moment, when nobody refers any more to what was given up now; once for what goes together."""
+    global _trimming  # noqa: PLW0603 - the heap is the process's, too
+    with _lock:
+        if _trimming is not None:
+            _trimming.cancel()
+        _trimming = threading.Timer(TRIM_AFTER_S, trim)
+        _trimming.daemon = True
+        _trimming.start()
