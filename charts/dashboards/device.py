@@ -64,6 +64,12 @@ PAGE: Final = Dashboard(
                     (largest(app.PARAMETERS_REFERENCED.name, INSTANCE), "used"),
                 ),
                 lines(
+                    "Parameters of each service",
+                    "What several services have is split evenly between them.",
+                    "bytes",
+                    (largest(app.SERVICE_PARAMETERS.name, INSTANCE, "service"), "{{service}}"),
+                ),
+                lines(
                     "Shared beginnings of models",
                     "Items that they served, and pictures that they ran on for that, in a second; 0 if there are none.",
                     "cps",

@@ -31,6 +31,9 @@ class FakeCompiled:
     def nbytes(self) -> int:
         return 0
 
+    def held(self) -> tuple[()]:
+        return ()
+
     def __call__(self, batch: torch.Tensor) -> Outputs:
         self.batches.append(len(batch))
         return self._answer(batch)

@@ -334,6 +334,24 @@ INVALID_SERVICES = (
         "a share of a device that can be reserved; write a percent above 0% and at most 95%, such as 25%",
     ),
     InvalidService(
+        "a limit that limits nothing",
+        "spec/placement",
+        {"limit": "100%"},
+        "a part of a device's time; write a percent above 0% and below 100%, such as 30%",
+    ),
+    InvalidService(
+        "a reserve above the limit",
+        "spec/placement",
+        {"limit": "9%", "reserve": "25.5%"},
+        "what is reserved is more than limit allows; lower reserve, or raise limit",
+    ),
+    InvalidService(
+        "a memory limit in a strange unit",
+        "spec/placement",
+        {"memoryLimit": "1GB"},
+        "an amount of memory; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
+    ),
+    InvalidService(
         "a runtime of another namespace",
         "spec/placement",
         {"runtimeRef": {"name": "other/shared"}},

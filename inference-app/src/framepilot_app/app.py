@@ -28,6 +28,7 @@ from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.merger import Merger, NoSharing
+from framepilot_app.modules.parameter_accounts import NOTHING, ParameterAccounts
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
@@ -111,7 +112,7 @@ class App:
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
-            gate=Gate(device.longest_batch_s, workers.submit),
+            gate=Gate(device.longest_batch_s, workers.submit, limits=device.limits),
             hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
             journal=Journal(options.cache),
@@ -124,6 +125,7 @@ class App:
         gpu = watched_gpu(options.nvml_device, device.device)
         self._gpu_watcher = GpuWatcher(functools.partial(Nvml, gpu)) if gpu else None
         self._busy = BusyWindow()
+        self._parameters = ParameterAccounts()
         self._history = History()
         self._sampler = Sampler()
         self._pictures = Pictures(self._machinery.newest)
@@ -187,6 +189,12 @@ class App:
         services = [*controller.services.values()]
         device = self._machinery.device
         plan = device.plan
+        accounts = self._parameters.of(
+            (service.name, lane.version.compiled)
+            for service in services
+            for module in service.bound_modules()
+            for lane in module.lanes
+        )
         streams = tuple(stream for service in services for stream in observed_streams(service))
         return ObservedState(
             instance_uid=controller.desired.instance_uid if controller.desired else None,
@@ -194,7 +202,10 @@ class App:
             error=self._error(),
             started_at=self._started_at,
             device=describe(device.device).model_copy(update={"use": self._device_use()}),
-            pipelines=tuple(observed_pipeline(service, device.used_s.get(service.name, 0.0)) for service in services),
+            pipelines=tuple(
+                observed_pipeline(service, device.used_s.get(service.name, 0.0), accounts.get(service.name, NOTHING))
+                for service in services
+            ),
             streams=streams,
             modules=tuple(
                 module for service in services for module in observed_modules(service, controller.sharing.alone)

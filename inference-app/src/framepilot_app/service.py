@@ -8,6 +8,7 @@ last frame that is bound to it has ended.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
 from framepilot_app.credentials import NO_CREDENTIALS, Credentials
 from framepilot_app.frames import Delivered, Outcome
+from framepilot_app.models.model import UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.gate import Gate
@@ -198,10 +200,12 @@ class Service:
 
     def _give_back(self) -> None:
         """Streams whose last frame has ended, and modules of graphs that no frame is bound to any more."""
-        for stream in [*self.leaving]:
-            if stream.inlet.line.empty:
-                self.past.add(stream.inlet.line.counts())
-                self.leaving.remove(stream)
+        gone = [stream for stream in self.leaving if stream.inlet.line.empty]
+        for stream in gone:
+            self.past.add(stream.inlet.line.counts())
+            self.leaving.remove(stream)
+        if gone:
+            trim_soon()
         if not self._retiring:
             return
         bound = {graph for stream in (*self.streams.values(), *self.leaving) for graph in stream.inlet.line.graphs()}
@@ -223,6 +227,7 @@ class Service:
                     self._machinery.device,
                     self._machinery.journal,
                     self.settle,
+                    functools.partial(self._allow, entry.name),
                 )
                 served = self.modules[entry.name] = ServedModule(module, rollouts)
             elif served.module.batch.model_dump(exclude={"since"}) != entry.batch.model_dump():
@@ -237,6 +242,22 @@ class Service:
                 served = self.modules.pop(name)
                 served.rollouts.cancel()
                 served.module.retire()
+
+    def _allow(self, module: str, which: str, nbytes: int) -> None:
+        """Refuse a model for a module with which the models of the service would have too many bytes of parameters.
+
+        Raises:
+            UnavailableError: it would; it is tried again, as the limit or another module may change.
+        """
+        limit = self.declared.memory_limit_bytes
+        others = sum(each.rollouts.parameter_bytes for name, each in self.modules.items() if name != module)
+        if limit is not None and others + nbytes > limit:
+            beside = f", beside {others:,} of the service's other modules" if others else ""
+            raise UnavailableError(
+                which,
+                f"its parameters take {nbytes:,} bytes{beside}: more than the {limit:,} of placement.memoryLimit; "
+                "raise the limit, or choose smaller models",
+            )
 
     def _lane_drained(self, lane: Lane) -> None:
         """An old version's last item is done: its memory goes back to the system once nobody refers to it."""

@@ -72,13 +72,23 @@ class World:
         self._services = {name: Served(name) for name in {service_of(stream) for stream in priorities}}
         self._device = DeviceThread(torch.device("cpu"), lambda _: None, self._late, clock=lambda: self.now)
         self._device.set_modules(tuple(served.module for served in self._services.values()))
-        self._gate = Gate(self._device.longest_batch_s, clock=lambda: self.now)
+        self._gate = Gate(
+            self._device.longest_batch_s,
+            clock=lambda: self.now,
+            limits=self._device.limits,
+            later=lambda seconds, task: self._at(self.now + seconds, task),
+        )
 
     def reserve(self, **shares: float) -> None:
         """What services reserve from now on, by the last part of their names."""
         reserves = {name: shares.get(name.rpartition("/")[2], 0.0) for name in self._services}
         self._device.reserve(reserves)
         self._gate.reserve(reserves)
+
+    def limit(self, **limits: float) -> None:
+        """The most that services may take from now on, by the last part of their names."""
+        last = {name: name.rpartition("/")[2] for name in self._services}
+        self._device.limit({name: limits[part] for name, part in last.items() if part in limits})
 
     def run(self, until: float, period: float) -> None:
         """Every stream gives frames until then, with this period unless it has one of its own."""
@@ -137,7 +147,7 @@ class World:
         self._busy = False
         lane.observe(len(items), seconds)
         self.device_s[of.service] += seconds
-        self._device._shares.charge({of.service: seconds})
+        self._device._charge(self.now - seconds, [(of.service, seconds)])
         self._at(self.now + self._worker_s, lambda: self._done(of, lane, items))
         self._look()
 
@@ -264,6 +274,44 @@ def test_what_a_service_does_not_use_of_its_reserve_the_other_one_gets():
     assert world.delivered["a/a only"] >= 0.99 * world.offered["a/a only"]
     assert part(world, "b/b") >= 0.75
     assert world.device_s.total() >= 0.98 * 60
+
+
+def test_a_service_takes_no_more_than_its_limit_though_the_device_be_idle_and_what_it_delivers_is_in_time():
+    world = World(EQUAL)
+    world.limit(s=0.3)
+    world.run(60, TWICE)
+    assert 0.28 * 60 <= world.device_s["s/s"] <= 0.31 * 60
+    assert world.attainment() >= 0.99
+    assert jain(world.delivered.values()) >= 0.99
+    assert world.dropped[DropReason.LATE] <= 0.01 * world.delivered.total()
+
+
+def test_what_a_limit_leaves_the_others_get_and_a_limit_holds_for_the_highest_priority_as_well():
+    world = World({**PAIR, "a/a only": 90}, PAIRS, worker_s=0.005)
+    world.limit(a=0.2)
+    world.run(60, TWICE)
+    assert 0.17 * 60 <= world.device_s["a/a"] <= 0.21 * 60
+    assert world.device_s.total() >= 0.97 * 60
+    assert world.attainment() >= 0.99
+
+
+def test_a_limit_is_in_force_at_once_and_so_is_its_end():
+    world = World(EQUAL)
+    until = 0
+    for limits, least, most in (({}, 0.95, 1.0), ({"s": 0.2}, 0.18, 0.22), ({"s": 0.5}, 0.46, 0.52), ({}, 0.95, 1.0)):
+        world.limit(**limits)
+        until += 30
+        before = world.device_s.total()
+        world.run(until, TWICE)
+        assert least * 30 <= world.device_s.total() - before <= most * 30 + 0.5
+
+
+def test_a_limit_that_is_not_reached_costs_nothing():
+    world = World(EQUAL)
+    world.limit(s=0.9)
+    world.run(60, 2.5 * TWICE)
+    assert world.dropped.total() == 0
+    assert world.attainment() >= 0.99
 
 
 def test_a_higher_priority_goes_before_a_reserve():

@@ -54,8 +54,8 @@ def state(**changes: Any) -> ObservedState:
             "started_at": 0,
             "device": Device(device_class="cpu", name="2 cores"),
             "pipelines": [
-                {"service": f"cameras/{name}", "uid": name, "device_s": seconds}
-                for name, seconds in (("hall", 1), ("lobby", 6), ("yard", 3))
+                {"service": f"cameras/{name}", "uid": name, "device_s": seconds, "charged_bytes": nbytes}
+                for name, seconds, nbytes in (("hall", 1, 250_000), ("lobby", 6, 250_000), ("yard", 3, 500_000))
             ],
             "modules": [
                 *map(module, ("hall", "lobby", "yard")),
@@ -99,10 +99,10 @@ def test_what_is_shared_is_said_with_what_it_saves_and_why_it_is_not_more():
             "Parameters take 1,000,000 bytes; they would take 2,500,000 if each model had its own, "
             "so 1,500,000 are saved."
         ),
-        "service device s of all",
-        "cameras/lobby 6.00 60.0%",
-        "cameras/yard 3.00 30.0%",
-        "cameras/hall 1.00 10.0%",
+        "service device s of all parameters, bytes",
+        "cameras/lobby 6.00 60.0% 250,000",
+        "cameras/yard 3.00 30.0% 500,000",
+        "cameras/hall 1.00 10.0% 250,000",
         "cameras/yard/plate shares no beginning with others: no other model begins with its picture of 96 x 96.",
         DIFF,
     ]
@@ -196,7 +196,8 @@ class TestInASession:
         assert found["instance"] == "cameras.runtime.shared"
         assert [stage["use"] and stage["use"]["savedSeconds"] for stage in found["stages"]] == [6, None]
         assert found["parameters"] == {"unique": 1_000_000, "referenced": 2_500_000, "saved": 1_500_000}
-        assert found["deviceTime"][0] == {"service": "cameras/lobby", "seconds": 6, "share": 0.6}
+        lobby = {"service": "cameras/lobby", "seconds": 6, "share": 0.6, "parameterBytes": 250_000}
+        assert found["charged"][0] == lobby
         assert found["ageS"] is None
 
     @pytest.mark.usefixtures("session")

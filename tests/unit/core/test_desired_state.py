@@ -63,6 +63,11 @@ def test_a_document_that_says_nothing_of_a_reserve_reserves_nothing():
     assert DesiredState.parse(changed("pipelines/0/reserve", 0.25)).pipelines[0].reserve == 0.25
 
 
+def test_a_document_that_says_nothing_of_limits_limits_nothing():
+    pipeline = DesiredState.parse(json.dumps(DOCUMENT)).pipelines[0]
+    assert (pipeline.limit, pipeline.memory_limit_bytes) == (1, None)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
@@ -80,6 +85,7 @@ def test_a_document_that_says_nothing_of_a_reserve_reserves_nothing():
         ("pipelines/0/modules/1/name", "face", "modules: the name 'face' is used 2 times"),
         ("pipelines/0/reserve", 1, "pipelines[0].reserve: Input should be less than 1, got 1"),
         ("pipelines/0/reserve", -0.1, "pipelines[0].reserve: Input should be greater than or equal to 0, got -0.1"),
+        ("pipelines/0/limit", 0, "pipelines[0].limit: Input should be greater than 0, got 0"),
         ("pipelines/0/modules/0/model", {"name": "a"}, "model.version: required, and missing"),
     ],
 )

@@ -98,6 +98,12 @@ def test_device_time_is_that_which_each_service_was_charged_with() -> None:
     assert registry.get_sample_value(charged, {"service": "tests/yard"}) == 0
 
 
+def test_parameters_are_those_that_each_service_was_charged_with() -> None:
+    pipeline = ObservedPipeline(service=SERVICE, uid="u", parameter_bytes=300, charged_bytes=150)
+    registry = scraped(pipelines=(pipeline,))
+    assert registry.get_sample_value(names.SERVICE_PARAMETERS.name, {"service": SERVICE}) == 150
+
+
 def test_parameters_are_counted_once_and_for_each_that_uses_them() -> None:
     registry = scraped(parameters=ParameterBytes(unique=100, referenced=250))
     assert registry.get_sample_value(names.PARAMETERS_UNIQUE.name) == 100

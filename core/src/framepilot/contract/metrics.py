@@ -185,6 +185,12 @@ SERVICE_DEVICE_SECONDS: Final = Metric(
     "Device time that a service was charged with; what ran once for several is split between them by use.",
     (SERVICE,),
 )
+SERVICE_PARAMETERS: Final = Metric(
+    "framepilot_service_parameters_bytes",
+    Kind.GAUGE,
+    "Parameters that a service was charged with; those that several services have are split evenly between them.",
+    (SERVICE,),
+)
 PARAMETERS_UNIQUE: Final = Metric(
     "framepilot_parameters_unique_bytes", Kind.GAUGE, "Parameters that torch's programs use, each counted once."
 )

@@ -86,7 +86,8 @@ class ObservedPipeline(Observation):
     `error` says which of its sinks failed, and why, if any did. `objective_ms` is the latency that is in force for its
     frames, `attainment` the share of its latest frames that kept to it; None: too few have ended under it. `device_s`
     are the seconds of the device's time that it was charged with since it began; what runs once for several services is
-    split between them by use.
+    split between them by use. `parameter_bytes` are those of the parameters of all models that it has loaded, and
+    `charged_bytes` the same with what several services have in common split evenly between them.
     """
 
     service: str
@@ -95,6 +96,8 @@ class ObservedPipeline(Observation):
     objective_ms: float | None = None
     attainment: float | None = None
     device_s: float = 0
+    parameter_bytes: int = 0
+    charged_bytes: int = 0
 
 
 class ObservedSink(Observation):

@@ -75,8 +75,9 @@ AMOUNT: Final = IntOrForm(
 )
 
 _BELOW_ONE: Final = "0[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9])"
+_PART: Final = f"([1-9][0-9]?([.][0-9]{{1,3}})?|{_BELOW_ONE})%"
 SHARE: Final = Form(
-    f"([1-9][0-9]?([.][0-9]{{1,3}})?|{_BELOW_ONE})%",
+    _PART,
     "a part of a picture; write a percent above 0% and below 100%, such as 1% or 0.5%",
     8,
 )
@@ -87,9 +88,22 @@ RESERVE: Final = Form(
     8,
 )
 
+LIMIT: Final = Form(
+    _PART,
+    "a part of a device's time; write a percent above 0% and below 100%, such as 30%",
+    8,
+)
+
+_BYTES: Final = "[1-9][0-9]{0,4}(Mi|Gi|Ti)"
 SIZE: Final = Form(
-    "[1-9][0-9]{0,4}(Mi|Gi|Ti)",
+    _BYTES,
     "a size on disk; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
+    8,
+)
+
+MEMORY: Final = Form(
+    _BYTES,
+    "an amount of memory; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
     8,
 )
 
@@ -107,6 +121,8 @@ Reserve = Annotated[str, RESERVE]
 Price = Annotated[str, PRICE]
 Amount = Annotated[str, AMOUNT]
 Size = Annotated[str, SIZE]
+Limit = Annotated[str, LIMIT]
+Memory = Annotated[str, MEMORY]
 
 
 def duration_ms(text: str) -> float:

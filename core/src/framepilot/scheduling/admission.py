@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from framepilot.contract.events import StreamKey
+from framepilot.scheduling.limits import NO_LIMITS, Allowance
 from framepilot.scheduling.reserves import NOTHING_RESERVED, shares_of
 
 Group = tuple[str, ...]
@@ -119,9 +120,13 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nobody may start until a frame in flight has ended or another one has come; `awaited`: whose turn it is."""
+    """Nobody may start until a frame in flight has ended or another one has come, or, if it is sooner, until a time.
+
+    `awaited`: whose turn it is. `until`: monotonic seconds, when a service that is ahead of its limit may go on.
+    """
 
     awaited: tuple[StreamKey, ...] = ()
+    until: float = math.inf
 
 
 Decision = Admit | Refuse | Hold
@@ -134,6 +139,7 @@ def decide(
     longest_batch: float,
     coming: Sequence[Coming] = (),
     reserves: Mapping[str, float] = NOTHING_RESERVED,
+    limits: Mapping[str, Allowance] = NO_LIMITS,
 ) -> Decision:
     """What to do now; ask again after `Admit` and `Refuse`.
 
@@ -144,6 +150,7 @@ def decide(
         longest_batch: seconds for which a batch of less urgent work can hold the device.
         coming: streams that will soon have a frame.
         reserves: what services reserved of the device's time, 0..1.
+        limits: of services that have one.
     """
     own: dict[Group, list[InFlight]] = {each.group: [] for each in waiting}
     services = {each.group[0] for each in waiting}
@@ -156,8 +163,14 @@ def decide(
     hopeless: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
     awaited: list[StreamKey] = []
+    until = math.inf
     for frame in sorted(waiting, key=lambda each: (-each.priority, each.turn)):
         key = frame.group, frame.priority
+        limit = limits.get(frame.group[0])
+        if limit is not None and limit.free_at > now:
+            # The later it starts the newer it is, and it could not run any sooner.
+            until = min(until, limit.free_at)
+            continue
         if key not in frames:
             frames[key] = frames_ahead(frame.group, frame.priority, own[frame.group])
         if frames[key] and now + frame.cost.alone > frame.deadline:
@@ -169,7 +182,10 @@ def decide(
             kept_free.add(key)
             awaited += before
             continue
-        expected = _ahead(frame, in_flight, longest_batch, shares) + frame.cost.alone
+        ahead = _ahead(frame, in_flight, longest_batch, shares)
+        if limit is not None:
+            ahead = max(ahead, limit.seconds(now, _own(frame, in_flight)))
+        expected = ahead + frame.cost.alone
         time = frame.deadline - now
         # With little ahead of it, waiting would not make it safer.
         margin = min(frame.margin, MOST_SHARE * time) if busy(frames[key], frame.room) else 0.0
@@ -183,7 +199,7 @@ def decide(
             # Its stream's next frame will be younger, and may fit: if others took the place, then those whose frames
             # come just when one becomes free would get more than their share.
             kept_free.add(key)
-    return Refuse(tuple(hopeless)) if hopeless else Hold(tuple(awaited))
+    return Refuse(tuple(hopeless)) if hopeless else Hold(tuple(awaited), until)
 
 
 def _before(frame: Waiting, coming: Iterable[Coming]) -> list[StreamKey]:
@@ -233,6 +249,12 @@ def _ahead(frame: Waiting, in_flight: Sequence[InFlight], longest_batch: float, 
     turns = (own + within + frame.cost.work) / shares[service]
     others = sum(min(work, turns * shares[other]) for other, work in beside.items())
     return own + within + higher + others + min(lower, longest_batch)
+
+
+def _own(frame: Waiting, in_flight: Iterable[InFlight]) -> float:
+    """Device seconds of its service's work that goes before a frame that is let in now."""
+    service = frame.group[0]
+    return sum(each.work for each in in_flight if each.group[0] == service and each.priority >= frame.priority)
 
 
 @dataclass(frozen=True, slots=True)

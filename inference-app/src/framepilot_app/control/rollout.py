@@ -50,8 +50,11 @@ class ModuleRollouts:
         device: DeviceThread,
         journal: Journal,
         on_change: Callable[[], None],
+        allow: Callable[[str, int], None],
     ) -> None:
-        """`uid` is that of the module's service."""
+        """`uid` is that of the module's service; `allow` refuses, by an `UnavailableError`, a model with too many bytes
+        of parameters for it."""
+        self._allow = allow
         self._uid = uid
         self._module = module
         self._store = store
@@ -64,6 +67,7 @@ class ModuleRollouts:
         self._rollout: Rollout | None = None
         self._said: Rollout | None = None
         self._loading: Loading | None = None
+        self._candidate_bytes = 0
         self._load_ms: float | None = None
         self._pause_ms: float | None = None
 
@@ -92,6 +96,12 @@ class ModuleRollouts:
             self._loading.cancelled = True
             self._device.wake()
             self._loading = None
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the parameters of the version that serves, or of one that is being loaded if it has more."""
+        lane = self._module.lane
+        return max(lane.version.compiled.nbytes if lane is not None else 0, self._candidate_bytes)
 
     def observed(self) -> ObservedRollout | None:
         """What `/status` says of the last rollout."""
@@ -149,6 +159,9 @@ class ModuleRollouts:
             self._rollout = begin(model, declared.attempt, time.time())
         try:
             fetched = await asyncio.to_thread(self._store.fetch, model, self._given_up)
+            nbytes = fetched.weights.stat().st_size
+            self._allow(f"{fetched.spec.name} {fetched.spec.version}", nbytes)
+            self._candidate_bytes = nbytes
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
             if not self._rollout.settled:
                 self._check_task(fetched.spec.output.task)
@@ -165,6 +178,7 @@ class ModuleRollouts:
             log.exception("the rollout of %s failed", model.version)
             self._advance(Failed(f"unexpected {type(error).__name__}: {error}"))
         finally:
+            self._candidate_bytes = 0
             if model == declared.model:
                 self._said = self._rollout
             self._on_change()

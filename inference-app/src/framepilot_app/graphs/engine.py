@@ -8,7 +8,7 @@ it, and only if it lets go of the interpreter meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,9 @@ class Compiled(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes of parameters it holds on the device."""
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        """These bytes, by what holds them: the same object in two programs is in memory once."""
 
     def __call__(self, batch: torch.Tensor) -> Outputs:
         """Run one batch: N x C x H x W, float32, any N >= 1, any memory format; outputs have N first."""
@@ -55,6 +58,10 @@ class WholeBatches:
     def nbytes(self) -> int:
         """Bytes of parameters, as large as they are unpacked."""
         return self._nbytes
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        """All in one; an engine of this kind shares nothing."""
+        return ((self, self._nbytes),)
 
     def __call__(self, batch: torch.Tensor) -> Outputs:
         """Run one batch.

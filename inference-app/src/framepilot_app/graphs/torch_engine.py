@@ -6,7 +6,7 @@ and no batch waits for the disk.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -77,6 +77,10 @@ class TorchCompiled:
     def nbytes(self) -> int:
         """Bytes of parameters on the device, as large as they are unpacked."""
         return self._stage.nbytes
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        """These bytes, by the tensor that several programs may have."""
+        return self._stage.held()
 
     def __call__(self, batch: torch.Tensor) -> Outputs:
         """Run one batch: N x C x H x W, float32, any N >= 1, any memory format; outputs have N first.

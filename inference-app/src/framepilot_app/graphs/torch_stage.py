@@ -7,7 +7,7 @@ back to what holds it, so the memory of a stage that is dropped is given back at
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import torch
 
@@ -61,6 +61,10 @@ class TorchStage:
     def nbytes(self) -> int:
         """Bytes of parameters on the device, as large as they are unpacked."""
         return sum(form.nbytes for form in self._forms)
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        """These bytes, by the tensor that several programs may have."""
+        return ((form.tensor if form.shared is None else form.shared, form.nbytes) for form in self._forms)
 
     def write_script(self, *inputs: torch.Tensor) -> Generator[None, None, None]:
         """From now on run as a script, if all can be written in one; `inputs` are examples, with which it is run."""

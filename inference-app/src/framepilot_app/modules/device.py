@@ -25,12 +25,14 @@ from weakref import WeakKeyDictionary
 import torch
 
 from framepilot.scheduling.batcher import Drop, Run
+from framepilot.scheduling.limits import Allowance
 from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.modules.joining import Joining
 from framepilot_app.modules.joint import Arrays, JointPlan, Part
 from framepilot_app.modules.lane import Lane, Urgency
+from framepilot_app.modules.limits import Limits
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.shares import Shares
@@ -149,6 +151,7 @@ class DeviceThread:
         self._modules: tuple[Module, ...] = ()
         self._loadings: deque[Loading] = deque()
         self._shares = Shares()
+        self._limits = Limits()
         self._wake = threading.Event()
         self._finished: list[BatchDone] = []
         self._ran_at = -math.inf
@@ -181,6 +184,15 @@ class DeviceThread:
     def reserve(self, reserves: Mapping[str, float]) -> None:
         """What each service reserved of the device's time, 0..1; in force from the next batch on."""
         self._shares.reserve(reserves)
+
+    def limit(self, limits: Mapping[str, float]) -> None:
+        """The most of the device's time that some services may take, above 0 and below 1; from the next batch on."""
+        self._limits.limit(limits)
+        self._wake.set()
+
+    def limits(self) -> Mapping[str, Allowance]:
+        """Of each service that has a limit: where it stands."""
+        return self._limits.allowances()
 
     def wake(self) -> None:
         """Something was queued or changed: look again."""
@@ -227,7 +239,10 @@ class DeviceThread:
         ready: list[Ready] = []
         waiting: dict[Lane, tuple[Urgency, Module]] = {}
         look_again_at = math.inf
+        limits = self._limits.allowances()
         for module in self._modules:
+            limit = limits.get(module.service)
+            free_at = -math.inf if limit is None else limit.free_at
             for lane in module.lanes:
                 if not lane.queued:
                     continue
@@ -235,7 +250,9 @@ class DeviceThread:
                 while isinstance(decision, Drop):
                     self._on_late(ItemsLate(module, lane, lane.take(decision)))
                     decision, urgency = lane.decide(now, module.policy)
-                if isinstance(decision, Run):
+                if free_at > now:
+                    look_again_at = min(look_again_at, free_at)
+                elif isinstance(decision, Run):
                     ready.append(Ready(urgency, module, lane, decision))
                 else:
                     look_again_at = min(look_again_at, decision.time)
@@ -309,14 +326,14 @@ class DeviceThread:
             for part in to_blame:
                 self.expelled[part.lane] = first_line(error)
             if to_blame:
-                self._charge((part.module.service, seconds / len(to_blame)) for part in to_blame)
+                self._charge(started_at, ((part.module.service, seconds / len(to_blame)) for part in to_blame))
             else:
                 self.plan, self.plan_failed = None, first_line(error)
             return
         seconds = sum(each.seconds for each in done)
         self._account(started_at, seconds)
         self._hand_over()
-        self._charge((each.part.module.service, each.seconds) for each in done)
+        self._charge(started_at, ((each.part.module.service, each.seconds) for each in done))
         for each in done:
             each.part.lane.observe(len(each.part.items), each.seconds, seconds - each.seconds)
             part = each.part
@@ -325,11 +342,16 @@ class DeviceThread:
     def _joined(self, plan: JointPlan, due: Part) -> list[Part]:
         """The batch that is due, and what joins it: who would be next goes first."""
         partners = self._partners(due.lane)
+        now = self._clock()
+        held = {service for service, limit in self._limits.allowances().items() if limit.free_at > now}
         others = [
-            (module, lane) for module in self._modules for lane in module.lanes if lane in partners and lane.queued
+            (module, lane)
+            for module in self._modules
+            for lane in module.lanes
+            if lane in partners and lane.queued and module.service not in held
         ]
         most = max(module.policy.sizes[-1] for module in (due.module, *(module for module, _ in others)))
-        joining = Joining(plan, due, self._clock(), most)
+        joining = Joining(plan, due, now, most)
         for module, lane in sorted(others, key=lambda each: (-each[1].priority, self.used_s.get(each[0].service, 0.0))):
             items = lane.take_with(module.policy.sizes, functools.partial(joining.fits, lane))
             if items:
@@ -343,7 +365,7 @@ class DeviceThread:
         outputs = self._try(lane, items)
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
-        self._charge([(module.service, seconds)])
+        self._charge(started_at, [(module.service, seconds)])
         if isinstance(outputs, Exception) and len(items) > 1:
             for item in items:
                 self._execute_alone(module, lane, item)
@@ -358,13 +380,14 @@ class DeviceThread:
         self._ran_at = started_at + seconds
         self.busy_s += seconds
 
-    def _charge(self, used: Iterable[tuple[str, float]]) -> None:
-        """Seconds of the device's time that services have to answer for."""
+    def _charge(self, began_at: float, used: Iterable[tuple[str, float]]) -> None:
+        """Seconds of the device's time, from then on, that services have to answer for."""
         charged: dict[str, float] = {}
         for service, seconds in used:
             charged[service] = charged.get(service, 0.0) + seconds
             self.used_s[service] = self.used_s.get(service, 0.0) + seconds
         self._shares.charge(charged)
+        self._limits.charge(began_at, charged)
 
     def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:
         """A batch failed: run its items one by one, so that only the one that a model cannot take is dropped."""
@@ -372,7 +395,7 @@ class DeviceThread:
         outputs = self._try(lane, [item])
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
-        self._charge([(module.service, seconds)])
+        self._charge(started_at, [(module.service, seconds)])
         self._hand_over()
         self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
 

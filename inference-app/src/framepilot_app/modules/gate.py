@@ -6,6 +6,7 @@ costs, whose turn it is, and how far estimates can be trusted. It is asked whene
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from framepilot.scheduling.admission import (
     decide,
     frames_ahead,
 )
+from framepilot.scheduling.limits import NO_LIMITS, Allowance
 from framepilot.scheduling.reserves import NOTHING_RESERVED
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Outcome
 from framepilot_app.modules.by_service import ByService
@@ -49,6 +51,13 @@ FEW: Final = 16
 def at_once(task: Callable[[], None]) -> None:
     """Run it now and here."""
     task()
+
+
+def later(seconds: float, task: Callable[[], None]) -> None:
+    """Run it in so many seconds, on a thread of its own."""
+    timer = threading.Timer(seconds, task)
+    timer.daemon = True
+    timer.start()
 
 
 class Entrance(Protocol):
@@ -115,8 +124,13 @@ class Gate:
         longest_batch_s: Callable[[], float],
         soon: Callable[[Callable[[], None]], None] = at_once,
         clock: Callable[[], float] = time.monotonic,
+        limits: Callable[[], Mapping[str, Allowance]] = lambda: NO_LIMITS,
+        later: Callable[[float, Callable[[], None]], None] = later,
     ) -> None:
-        """`soon` runs what it is given, on a worker."""
+        """`soon` runs what it is given, on a worker, and `later` in some seconds; `limits` are those in force."""
+        self._later = later
+        self._look_again_at = math.inf
+        self._limits = limits
         self._longest_batch_s = longest_batch_s
         self._soon = soon
         self._look_due = False
@@ -216,19 +230,31 @@ class Gate:
             self._look_due = False
         self._look()
 
+    def _look_again(self, at: float, now: float) -> None:
+        """By then at the latest, though no frame may come or end."""
+        if at < self._look_again_at:
+            self._look_again_at = at
+            self._later(at - now, self._look_at_last)
+
+    def _look_at_last(self) -> None:
+        with self._lock:
+            self._look_again_at = math.inf
+        self._look()
+
     def _look(self, service: str | None = None) -> None:
         """Let in and refuse until nothing is left to be done; frames of one service, or of all (None)."""
         admitted: list[_Waiting] = []
         refused: list[_Waiting] = []
         with self._lock:
-            now, longest_s, reserves = self._clock(), self._longest_batch_s(), self._reserves
+            now, longest_s, reserves, limits = self._clock(), self._longest_batch_s(), self._reserves, self._limits()
             candidates, coming = self._candidates(now, service), self._coming(now, service)
             awaited: tuple[StreamKey, ...] = ()
             while candidates:
                 waiting = [each for _, each in candidates.values()]
-                decision = decide(waiting, self._all_in_flight(), now, longest_s, coming, reserves)
+                decision = decide(waiting, self._all_in_flight(), now, longest_s, coming, reserves, limits)
                 if isinstance(decision, Hold):
                     awaited = decision.awaited
+                    self._look_again(decision.until, now)
                     break
                 if isinstance(decision, Admit):
                     each, _ = candidates.pop(decision.stream)

@@ -207,8 +207,10 @@ def _sinks(state: ObservedState) -> Iterator[Family]:
 
 def _shared(state: ObservedState) -> Iterator[Family]:
     charged = counter(names.SERVICE_DEVICE_SECONDS)
+    held = gauge(names.SERVICE_PARAMETERS)
     for pipeline in state.pipelines:
         charged.add_metric([pipeline.service], pipeline.device_s)
+        held.add_metric([pipeline.service], pipeline.charged_bytes)
     parameters = state.parameters
     batches = counter(names.STAGE_BATCHES)
     pictures = counter(names.STAGE_PICTURES)
@@ -220,7 +222,7 @@ def _shared(state: ObservedState) -> Iterator[Family]:
         pictures.add_metric(key, stage.pictures)
         items.add_metric(key, stage.items)
         seconds.add_metric(key, stage.seconds)
-    yield charged
+    yield from (charged, held)
     yield measured(names.PARAMETERS_UNIQUE, None if parameters is None else parameters.unique)
     yield measured(names.PARAMETERS_REFERENCED, None if parameters is None else parameters.referenced)
     yield from (batches, pictures, items, seconds)

@@ -19,13 +19,14 @@ from framepilot.contract.observed import (
     StreamState,
 )
 from framepilot_app.modules.module import Module
+from framepilot_app.modules.parameter_accounts import Account
 from framepilot_app.service import ServedModule, Service, Stream
 from framepilot_app.streams.uri import redact
 
 
-def observed_pipeline(service: Service, device_s: float) -> ObservedPipeline:
-    """The service itself, its objective and how it keeps to it, what it used of the device, and what is wrong with its
-    sinks."""
+def observed_pipeline(service: Service, device_s: float, account: Account) -> ObservedPipeline:
+    """The service itself, its objective and how it keeps to it, what it used of the device and has in memory, and what
+    is wrong with its sinks."""
     declared = service.declared
     return ObservedPipeline(
         service=service.name,
@@ -34,6 +35,8 @@ def observed_pipeline(service: Service, device_s: float) -> ObservedPipeline:
         objective_ms=declared.objective_ms,
         attainment=service.attainment.share(declared.objective_ms),
         device_s=device_s,
+        parameter_bytes=account.bytes,
+        charged_bytes=account.charged,
     )
 
 

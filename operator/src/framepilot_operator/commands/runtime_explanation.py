@@ -51,13 +51,14 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceTime:
-    """Seconds of the device's time that a service was charged with, and its share, 0..1, of those of all; None where
-    none was needed yet."""
+class Charged:
+    """What a service was charged with: seconds of the device's time, its share, 0..1, of those of all, None where none
+    was needed yet, and bytes of parameters."""
 
     service: str
     seconds: float
     share: float | None
+    parameter_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class RuntimeExplanation:
     missing: tuple[str, ...] = ()
     stages: tuple[StageExplanation, ...] = ()
     parameters: Parameters | None = None
-    device_time: tuple[ServiceTime, ...] = ()
+    charged: tuple[Charged, ...] = ()
     alone: tuple[Alone, ...] = ()
 
 
@@ -99,7 +100,7 @@ def heard(runtime: RuntimeView, instance: str, state: ObservedState) -> RuntimeE
         missing=tuple(sorted({*runtime.services} - running)),
         stages=tuple(_stage(stage) for stage in sorted(state.stages, key=lambda stage: -stage.share)),
         parameters=None if known is None else _parameters(known.unique, known.referenced),
-        device_time=_device_time(state),
+        charged=_charged(state),
         alone=tuple(
             Alone(f"{module.service}/{module.name}", module.alone)
             for module in state.modules
@@ -148,9 +149,9 @@ def _reported_parameters(known: SharingView) -> Parameters | None:
     return _parameters(known.parameters_unique_bytes, known.parameters_referenced_bytes)
 
 
-def _device_time(state: ObservedState) -> tuple[ServiceTime, ...]:
+def _charged(state: ObservedState) -> tuple[Charged, ...]:
     total = sum(each.device_s for each in state.pipelines)
     return tuple(
-        ServiceTime(each.service, each.device_s, each.device_s / total if total > 0 else None)
+        Charged(each.service, each.device_s, each.device_s / total if total > 0 else None, each.charged_bytes)
         for each in sorted(state.pipelines, key=lambda each: (-each.device_s, each.service))
     )

@@ -40,8 +40,8 @@ def _parts(found: RuntimeExplanation) -> Iterator[RenderableType]:
         yield from _stage(stage)
     if found.parameters is not None:
         yield Text(_memory(found.parameters))
-    if any(each.seconds for each in found.device_time):
-        yield _device_time(found)
+    if any(each.seconds for each in found.charged):
+        yield _charged(found)
     for alone in found.alone:
         yield Text(f"{alone.module} shares no beginning with others: {alone.reason}.")
     if len(found.services) > 1:
@@ -90,11 +90,12 @@ def _memory(parameters: Parameters) -> str:
     )
 
 
-def _device_time(found: RuntimeExplanation) -> Table:
+def _charged(found: RuntimeExplanation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     table.add_column("service", no_wrap=True)
-    for name in ("device s", "of all"):
+    for name in ("device s", "of all", "parameters, bytes"):
         table.add_column(name, justify="right")
-    for each in found.device_time:
-        table.add_row(each.service, f"{each.seconds:.2f}", "" if each.share is None else f"{each.share:.1%}")
+    for each in found.charged:
+        share = "" if each.share is None else f"{each.share:.1%}"
+        table.add_row(each.service, f"{each.seconds:.2f}", share, f"{each.parameter_bytes:,}")
     return table

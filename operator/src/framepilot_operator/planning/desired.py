@@ -62,6 +62,8 @@ def desired_pipeline(
         uid=uid,
         objective_ms=plan.objective_ms,
         reserve=service.spec.placement.reserve_fraction,
+        limit=service.spec.placement.limit_fraction,
+        memory_limit_bytes=service.spec.placement.memory_limit_bytes,
         credentials=service.spec.credentials_secret_name,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(

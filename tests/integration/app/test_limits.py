@@ -1,0 +1,103 @@
+"""Limits of a service in a real process: of the device's time, and of the memory of its models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, ModelRef, Pipeline
+from framepilot.contract.observed import ObservedModule
+from framepilot.rollouts.state import RolloutState
+from support.app_process import AppProcess, metric
+from support.eventually import eventually
+from support.samples.build import build
+from support.tiny_model import write_slow_model
+
+SERVICE = "tests/door"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[AppProcess]:
+    process = AppProcess(tmp_path / "app")
+    yield process
+    assert process.stop() == 0
+
+
+def pipeline(model: ModelRef, *, limit: float = 1, memory: int | None = None, name: str = "door") -> Pipeline:
+    return Pipeline(
+        service=f"tests/{name}",
+        uid=name,
+        objective_ms=2000,
+        limit=limit,
+        memory_limit_bytes=memory,
+        streams=tuple(DesiredStream(name=f"s{number}", source="test://96x48?fps=150") for number in range(3)),
+        modules=(DesiredModule(name="m", budget_ms=100, batch=Batch(size=1, limit=1), model=model),),
+    )
+
+
+def device_s(app: AppProcess) -> float:
+    return sum(batch.seconds for module in app.status().modules for batch in module.batches)
+
+
+def share(app: AppProcess, seconds: float) -> float:
+    """The part of the device's time that is used over so much of it; a slow machine cannot make it more."""
+    before, since = device_s(app), time.monotonic()
+    eventually(lambda: device_s(app) - before >= seconds, "the device to be used", poll_s=0.1)
+    return (device_s(app) - before) / (time.monotonic() - since)
+
+
+def test_a_service_takes_no_more_of_an_idle_device_than_its_limit_and_it_changes_while_frames_flow(app, tmp_path):
+    write_slow_model(tmp_path / "models")
+    slow = ModelRef(name="slow", version="1", uri=f"file://{tmp_path}/models/slow/1")
+
+    def want(limit: float) -> None:
+        generation = app.want(pipeline(slow, limit=limit))
+        eventually(lambda: app.status().generation == generation, "the document to be in force")
+
+    want(0.2)
+    eventually(lambda: device_s(app) > 0.2, "it to serve")
+    epochs = {stream.name: stream.epoch for stream in app.status().streams}
+    limited = share(app, 0.6)
+    want(1)
+    free = share(app, 1)
+    print(f"part of the device: limited {limited:.2f}, then {free:.2f}")
+    assert limited <= 0.3
+    assert free > limited
+    assert {stream.name: stream.epoch for stream in app.status().streams} == epochs, "no stream was opened anew"
+    assert app.status().frames.dropped.get("error", 0) == 0
+
+
+@pytest.mark.samples
+def test_a_model_that_takes_more_memory_than_the_limit_is_not_loaded_until_it_may(app):
+    store = build() / "models"
+    small, large = (ModelRef(name=name, version="1", uri=f"file://{store}/{name}/1") for name in ("gender", "age"))
+    taken = sum(file.stat().st_size for file in (store / "gender" / "1").glob("weights.*"))
+
+    def module() -> ObservedModule:
+        return app.status().modules[0]
+
+    app.want(pipeline(small, memory=taken + 100_000))
+    eventually(lambda: module().serving is not None, "the small model to serve")
+    app.want(pipeline(large, memory=taken + 100_000))
+    eventually(lambda: module().rollout is not None and module().rollout.reason is not None, "a reason")
+    assert module().rollout.state is RolloutState.FETCHING
+    assert f"more than the {taken + 100_000:,} of placement.memoryLimit; raise the limit" in module().rollout.reason
+    assert module().model == "gender", "what serves goes on"
+    app.want(pipeline(large))
+    eventually(lambda: module().model == "age", "the large model to serve, once it may", timeout_s=60)
+
+
+@pytest.mark.samples
+def test_what_two_services_have_in_memory_is_charged_to_each_by_half(app):
+    model = ModelRef(name="age", version="1", uri=f"file://{build()}/models/age/1")
+    app.want(pipeline(model), pipeline(model, name="hall"))
+    eventually(lambda: [each.serving is not None for each in app.status().modules] == [True, True], "both to serve")
+    one, other = app.status().pipelines
+    assert one.parameter_bytes == other.parameter_bytes > 0
+    assert one.charged_bytes == other.charged_bytes == pytest.approx(one.parameter_bytes / 2, abs=1)
+    assert metric(app.get("/metrics")[1], "framepilot_service_parameters_bytes", service=SERVICE) == one.charged_bytes
+    app.want(pipeline(model))
+    eventually(lambda: app.status().pipelines[0].charged_bytes == one.parameter_bytes, "all of it to be its own")
