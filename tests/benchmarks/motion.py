@@ -8,13 +8,10 @@ Rewrites what follows the marker in docs/motion.md, and ends with one line of JS
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,8 +19,9 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import Gate, Result, told
 from framepilot.contract.desired import (
     Batch,
     Delivery,
@@ -103,14 +101,9 @@ def main() -> int:
             results = [_cost(recorded), _saved(app, [_visitors(folder / "visitors.avi"), *recorded], folder)]
         finally:
             app.stop()
-    machine = f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, OpenCV {cv2.__version__}; "
-    machine += f"{datetime.now(UTC):%Y-%m-%d}. {given.note}"
-    text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    given.out.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine.strip()}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
+    machine = ran_on(f"{processor()}, {cores()} cores", f"OpenCV {cv2.__version__}", note=given.note)
+    write(given.out, up_to(MARKER, given.out), machine, results)
+    return told(results)
 
 
 def _cost(videos: Sequence[Path]) -> Result:
