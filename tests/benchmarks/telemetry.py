@@ -34,7 +34,7 @@ from framepilot_operator.cluster.port import Snapshot
 from framepilot_operator.loop import Memory, reconcile
 from framepilot_operator.telemetry.status_client import StatusClient
 from support.app_process import AppProcess
-from support.blind_app import COST
+from support.blind_app import COST, PARTS
 from support.eventually import eventually
 from support.memory_cluster import MemoryCluster
 from support.snapshots import named
@@ -47,18 +47,6 @@ STATUS_S, METRICS_S = 1.0, 15.0
 """How often the operator and Prometheus ask."""
 ASKED = 40
 PASSES = 60
-PARTS = {
-    "delivered": "frames that were delivered",
-    "batch": "batches that have run",
-    "decoded": "outputs that were decoded",
-    "written": "writes of sinks",
-    "fold": "counting, once a second",
-    "_account": "how objectives are kept, once a second",
-    "_remember": "the page's history, once a second",
-    "_status": "/status",
-    "_metrics": "/metrics",
-}
-"""What telemetry's time is spent on, by the names in `support.blind_app`."""
 BEGINNING = """# What it costs to watch
 
 Written by `make bench-telemetry`. What is watched says [the page of metrics](metrics.md), and how it is used
@@ -128,7 +116,7 @@ def _throughput(pairs: int, seconds: float) -> Result:
         rows=[
             ("", ""),
             ("of the processors' time, with telemetry, %", spread([100 * share for share in shares], 2)),
-            *((f"of it {meaning}", f"{100 * parts[name] / seconds_of_all:.2f}") for name, meaning in PARTS.items()),
+            *((f"of it {part}", f"{100 * parts[part] / seconds_of_all:.2f}") for part in PARTS),
             ("frames/s with telemetry", spread(fps[True], 1)),
             ("frames/s without", spread(fps[False], 1)),
             ("with / without, pair by pair", spread(ratios, 3)),
