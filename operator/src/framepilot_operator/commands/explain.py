@@ -25,6 +25,7 @@ from framepilot_operator.commands.place import (
     Namespace,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
@@ -70,7 +71,7 @@ async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
 
-    found = await first(services_in_context(choice, service, _note, everywhere=False, again=False))
+    found = await first(services_in_context(choice, service, note, everywhere=False, again=False))
     key, document = next(iter(found.items()))
     where = key.partition("/")[0]
     return document, await first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
@@ -95,14 +96,10 @@ async def first(found: AsyncGenerator[T, None]) -> T:
 
 def _show(document: Json, look: Look, devices: DeviceLook, output: Output) -> None:
     if devices.silence is not None:
-        _note(f"Prometheus: {devices.silence}")
+        note(f"Prometheus: {devices.silence}")
     found = explained(view(document), look.states, devices.views)
     if output is Output.JSON:
         typer.echo(as_json(dataclasses.asdict(found)))
     else:
         with on_screen(again=False) as show:
             show(render(found))
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)

@@ -19,6 +19,7 @@ from framepilot_operator.commands.place import (
     Namespace,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
@@ -62,13 +63,13 @@ def _of_context(choice: Choice, asked: Asked, output: Output, *, everywhere: boo
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
 
-    found = services_in_context(choice, asked.service, _note, everywhere=everywhere, again=again)
+    found = services_in_context(choice, asked.service, note, everywhere=everywhere, again=again)
     asyncio.run(_show(found, asked, output, again=again))
 
 
 async def _of_sessions(asked: Asked) -> AsyncGenerator[dict[str, Json], None]:
     for process in sessions():
-        _note(f"a running `framepilot up`: {', '.join(str(file) for file in process.files)}")
+        note(f"a running `framepilot up`: {', '.join(str(file) for file in process.files)}")
     async for services in follow_sessions(sessions):
         yield asked.of(services)
 
@@ -80,7 +81,3 @@ async def _show(found: AsyncGenerator[dict[str, Json], None], asked: Asked, outp
                 show(services)
                 if not again:
                     return
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)

@@ -23,6 +23,7 @@ from framepilot_operator.commands.place import (
     Namespace,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
@@ -87,9 +88,7 @@ def _of_context(choice: Choice, wish: _Wish, *, everywhere: bool) -> None:
 
     asked = wish.asked
     where = asked.service.partition("/")[0] if asked.service and "/" in asked.service else asked.namespace
-    looks = look_at_context(
-        choice, where, lambda line: typer.echo(line, err=True), everywhere=everywhere, every_s=EVERY_S
-    )
+    looks = look_at_context(choice, where, note, everywhere=everywhere, every_s=EVERY_S)
     asyncio.run(_show(looks, wish))
 
 
