@@ -12,8 +12,8 @@ from charts.dashboards.panels import (
     LINKS,
     NAMESPACES,
     ONE_INSTANCE,
-    WAITING_TEXT,
     lines,
+    waiting,
 )
 
 from framepilot.contract import metrics as app
@@ -165,7 +165,7 @@ PAGE: Final = Dashboard(
                     "cps",
                     (rate(app.MODULE_ITEMS.name, INSTANCE, BOTH), LEGEND),
                 ),
-                lines("Items that wait", WAITING_TEXT, "none", (total(app.MODULE_QUEUE.name, INSTANCE, BOTH), LEGEND)),
+                waiting(INSTANCE, BOTH, LEGEND),
                 lines(
                     "Time in the queue, p99",
                     "How long an item waits for its batch to begin.",

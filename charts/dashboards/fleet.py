@@ -13,10 +13,10 @@ from charts.dashboards.panels import (
     LATENCY_TEXT,
     LINKS,
     NAMESPACES,
-    WAITING_TEXT,
     dropped,
     lines,
     number,
+    waiting,
 )
 
 from framepilot.contract import metrics as app
@@ -107,13 +107,7 @@ PAGE: Final = Dashboard(
                     (rate(app.DEVICE_BUSY.name, NAMESPACE, "instance"), "{{instance}}"),
                     width=12,
                 ),
-                lines(
-                    "Items that wait",
-                    WAITING_TEXT,
-                    "none",
-                    (total(app.MODULE_QUEUE.name, NAMESPACE, "instance"), "{{instance}}"),
-                    width=12,
-                ),
+                waiting(NAMESPACE, "instance", "{{instance}}", width=12),
             ),
         ),
         Row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from charts.dashboards.expressions import NAMESPACE, SERVICE, largest, quantile, rate, selected
+from charts.dashboards.expressions import NAMESPACE, SERVICE, largest, quantile, rate, selected, total
 from charts.dashboards.grafana import Kind, Panel, Query, Variable
 
 from framepilot.contract import metrics as app
@@ -62,6 +62,12 @@ def delivered() -> Panel:
 def dropped(where: str) -> Panel:
     """Frames that were dropped, by reason."""
     return lines("Frames dropped", DROPPED_TEXT, "cps", (rate(app.FRAMES_DROPPED.name, where, "reason"), "{{reason}}"))
+
+
+def waiting(where: str, by: str, legend: str, width: int = 8) -> Panel:
+    """Items that wait for a batch."""
+    expression = total(app.MODULE_QUEUE.name, where, by)
+    return lines("Items that wait", WAITING_TEXT, "none", (expression, legend), width=width)
 
 
 def versions(where: str) -> Panel:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from charts.dashboards.expressions import MODULE, NAMESPACE, SERVICE, largest, mean, numbered, total
+from charts.dashboards.expressions import MODULE, NAMESPACE, SERVICE, largest, mean, numbered
 from charts.dashboards.grafana import Dashboard, Row
 from charts.dashboards.panels import (
     LINKS,
     MODULES,
     NAMESPACES,
     ONE_SERVICE,
-    WAITING_TEXT,
     delivered,
     dropped,
     latency,
     lines,
     states,
     versions,
+    waiting,
 )
 
 from framepilot.contract import metrics as app
@@ -95,13 +95,7 @@ PAGE: Final = Dashboard(
                     (mean(app.MODULE_STAGE.name, f'{MODULE},stage="infer"', "module"), "{{module}}"),
                     width=12,
                 ),
-                lines(
-                    "Items that wait",
-                    WAITING_TEXT,
-                    "none",
-                    (total(app.MODULE_QUEUE.name, MODULE, "module"), "{{module}}"),
-                    width=12,
-                ),
+                waiting(MODULE, "module", "{{module}}", width=12),
             ),
         ),
     ),

@@ -13,13 +13,13 @@ from charts.dashboards.panels import (
     LINKS,
     NAMESPACES,
     ONE_SERVICE,
-    WAITING_TEXT,
     delivered,
     dropped,
     latency,
     lines,
     states,
     versions,
+    waiting,
 )
 
 from framepilot.contract import metrics as app
@@ -103,12 +103,7 @@ PAGE: Final = Dashboard(
                     (mean(app.MODULE_BATCH_ITEMS.name, SERVICE, "module"), "{{module}}"),
                     (largest(app.MODULE_BATCH_CAP.name, SERVICE, "module"), "{{module}} at most"),
                 ),
-                lines(
-                    "Items that wait",
-                    WAITING_TEXT,
-                    "none",
-                    (total(app.MODULE_QUEUE.name, SERVICE, "module"), "{{module}}"),
-                ),
+                waiting(SERVICE, "module", "{{module}}"),
                 lines(
                     "Items",
                     "Items that have run, in a second.",

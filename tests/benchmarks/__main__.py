@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import torch
 
 from benchmarks import live_change, throughput
-from benchmarks.machine import processor
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import write
+from benchmarks.result import told
 from framepilot_app.app import cores
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+BEGINNING = """# Benchmarks
+
+Written by `make bench`. Figures are ratios within one run where they can be; single times depend on the
+machine and on what else it does."""
 
 
 def main() -> int:
@@ -25,29 +28,9 @@ def main() -> int:
     out: Path = parser.parse_args().out
     # The process of its own first: the other one makes this process busy.
     results = [*live_change.run(), throughput.run()]
-    page = "\n".join(
-        [
-            "# Benchmarks",
-            "",
-            "Written by `make bench`. Figures are ratios within one run where they can be; single times depend on the",
-            "machine and on what else it does.",
-            "",
-            _machine(),
-            "",
-            *(result.markdown() for result in results),
-        ]
-    )
-    out.write_text(page, encoding="utf-8")
-    print(page)
-    figures = {name: round(value, 4) for result in results for name, value in result.figures.items()}
-    print(json.dumps(figures))
-    hard = [gate for result in results for gate in result.gates if not gate.what.startswith("goal")]
-    return 0 if all(gate.passed for gate in hard) else 1
-
-
-def _machine() -> str:
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}"
-    return f"Machine: {processor()}, {cores()} cores; {versions}; {datetime.now(UTC):%Y-%m-%d}."
+    machine = f"{processor()}, {cores()} cores"
+    write(out, BEGINNING, ran_on(machine, f"torch {torch.__version__}", f"OpenCV {cv2.__version__}"), results)
+    return told(results)
 
 
 if __name__ == "__main__":

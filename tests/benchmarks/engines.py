@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
-import platform
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -23,8 +20,9 @@ from statistics import geometric_mean, median
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import Gate, Result, told
 from framepilot.contract.desired import Engine
 from framepilot_app.app import cores, prepare_process
 from framepilot_app.graphs import aten, torch_engine
@@ -66,14 +64,10 @@ def main() -> int:
         cases = [_case(model, files, given.rounds, threads) for threads in THREADS for model in models]
     result = _result(cases)
     command = f"python -m benchmarks.engines --rounds {given.rounds}"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino"))
-    machine = f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, {packages}; "
-    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`. {given.note}"
-    page = PAGE.read_text(encoding="utf-8").partition(MARKER)[0]
-    PAGE.write_text(f"{page}{MARKER}\n\n{machine.strip()}\n\n{result.markdown()}", encoding="utf-8")
-    print(result.markdown())
-    print(json.dumps({name: round(value, 3) for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for gate in result.gates if not gate.what.startswith("goal")) else 1
+    packages = [f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino")]
+    machine = ran_on(f"{processor()}, {cores()} cores", *packages, command=command, note=given.note)
+    write(PAGE, up_to(MARKER, PAGE), machine, [result])
+    return told([result])
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,20 @@ JSON.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import platform
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import plots
-from benchmarks.machine import processor
-from benchmarks.result import Result
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import Result, told
 from benchmarks.served_streams import Results, camera, window
 from framepilot.contract.desired import Batch, Delivery, DesiredModule, DesiredSink, DesiredStream, ModelRef, Pipeline
 from framepilot.contract.metrics import DEVICE_BUSY, MODULE_STAGE
@@ -82,14 +80,9 @@ def main() -> int:
         followed = _static_and_adaptive(Path(folder), given.phase_seconds, stages[SERVED][8].infer_ms)
     results = [_by_size(stages, device), followed]
     command = f"python -m benchmarks.keti --seconds {given.seconds:g} --phase-seconds {given.phase_seconds:g}"
-    machine = f"Machine: {processor()}, {cores()} cores; device class `{device}`; Python {platform.python_version()}; "
-    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`. {given.note}"
-    text, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    PAGE.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine.strip()}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    return 0
+    machine = f"{processor()}, {cores()} cores; device class `{device}`"
+    write(PAGE, up_to(MARKER, PAGE), ran_on(machine, command=command, note=given.note), results)
+    return told(results)
 
 
 def _pipeline(

@@ -6,7 +6,6 @@ The programs leave a common backbone at a quarter, a half, three quarters, or th
 from __future__ import annotations
 
 import gc
-import json
 import random
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.result import Gate, Result
+from benchmarks.result import Gate, Result, told
 from framepilot_app.graphs import torch_engine
 from framepilot_app.graphs.identity import Member
 from framepilot_app.graphs.merging import merge
@@ -35,10 +34,7 @@ BODY = (("conv", 0, 1), ("relu", 0, 0), ("conv", 0, 2), ("hardtanh", 0, 1), ("de
 def main() -> int:
     """Print a table, and the figures as JSON."""
     torch.set_num_threads(1)
-    results = [merging(), _memory()]
-    print("\n".join(result.markdown() for result in results))
-    print(json.dumps({name: round(value, 6) for result in results for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
+    return told([merging(), _memory()])
 
 
 def _word(number: int) -> list[Letter]:

@@ -8,22 +8,20 @@ Rewrites what follows the marker in docs/motion.md, and ends with one line of JS
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import cv2
-import numpy as np
 
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result
+from benchmarks.machine import processor, ran_on
+from benchmarks.motion_cost import still_frame
+from benchmarks.motion_faces import SAME, Found, evenly, followed
+from benchmarks.motion_visitors import VISITORS, write_visitors
+from benchmarks.page import up_to, write
+from benchmarks.result import Gate, Result, told
 from framepilot.contract.desired import (
     Batch,
     Delivery,
@@ -37,13 +35,9 @@ from framepilot.contract.desired import (
 from framepilot.contract.metrics import MODULE_STAGE
 from framepilot.contract.observed import StreamState
 from framepilot_app.app import cores
-from framepilot_app.frames import Box, Image
-from framepilot_app.modules.gate import Gate as DeviceGate
-from framepilot_app.modules.inlet import Inlet
-from framepilot_app.modules.line import Line
+from framepilot_app.frames import Box
 from support.app_process import AppProcess, delivered, metric
 from support.eventually import eventually
-from support.fake_engine import graph, module
 from support.samples.build import build as samples
 
 PAGE = Path(__file__).parents[2] / "docs" / "motion.md"
@@ -52,26 +46,8 @@ CHANGES = (0.005, 0.01, 0.02, 0.05)
 AT_LEAST_EVERY_MS = 2000.0
 FPS = 10
 """What cameras give; the videos are capped at it."""
-SAME = 0.5
-"""Intersection over union from which two boxes show the same."""
-SIZE = (768, 576)
-"""Of the video that is made here, in pixels, as of `vtest`;"""
-WIDTHS = (176, 88)
-"""so wide is who comes,"""
-HEIGHT_TO_WIDTH = 144 / 176
-SHARES = [width * width * HEIGHT_TO_WIDTH / (SIZE[0] * SIZE[1]) for width in WIDTHS]
-TOP = 250
-ALONE_S, WALK_S, TALK_S = 10, 2, 8
-"""and so long nobody is there, somebody comes, and stays."""
-NOISE = 5.0
-"""Standard deviation of its noise, in grey levels of each pixel and colour."""
 OFF = "every frame"
 PATIENCE_S = 300.0
-PICTURES = ((1920, 1080), (3840, 2160))
-ROUNDS = 200
-
-Found = Mapping[int, Sequence[Box]]
-"""The boxes of the frames that were run, by number."""
 
 
 @dataclass(frozen=True)
@@ -98,78 +74,15 @@ def main() -> int:
     with TemporaryDirectory(prefix="framepilot-bench-") as name:
         folder = Path(name)
         recorded = sorted((samples() / "videos").iterdir())
+        visitors = write_visitors(folder / "visitors.avi", FPS)
         app = AppProcess(folder / "app")
         try:
-            results = [_cost(recorded), _saved(app, [_visitors(folder / "visitors.avi"), *recorded], folder)]
+            results = [still_frame(recorded), _saved(app, [visitors, *recorded], folder)]
         finally:
             app.stop()
-    machine = f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, OpenCV {cv2.__version__}; "
-    machine += f"{datetime.now(UTC):%Y-%m-%d}. {given.note}"
-    text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    given.out.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine.strip()}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
-
-
-def _cost(videos: Sequence[Path]) -> Result:
-    rows = [["picture", "of", "decoding, ms", "a still frame, ms", "one that is let through without `motion`, ms"]]
-    figures = {}
-    for video in videos:
-        image, decode_ms = _decoded(video)
-        rows.append(_cost_row(image, video.stem, f"{decode_ms:.2f}", figures))
-    for width, height in PICTURES:
-        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        rows.append(_cost_row(image, "noise", "", figures))
-    return Result(
-        title="What a still frame costs",
-        method="Processor time of a frame from the return of decode until it is accounted for; beside it that of one "
-        f"that is let through, until it is handed to the workers: medians of {ROUNDS}. Decoding is a video's mean.",
-        rows=rows,
-        figures=figures,
-        gates=[],
-    )
-
-
-def _decoded(video: Path) -> tuple[Image, float]:
-    """Its last picture, and the milliseconds of processor time that one takes to decode."""
-    source, began, frames = cv2.VideoCapture(str(video)), time.process_time(), 0
-    image = None
-    while (read := source.read())[0]:
-        image, frames = read[1], frames + 1
-    assert image is not None
-    return image, 1000 * (time.process_time() - began) / frames
-
-
-def _cost_row(image: Image, of: str, decoding: str, figures: dict[str, float]) -> list[str]:
-    height, width = image.shape[:2]
-    still = _offer_ms(image, DesiredMotion(change=0.01, at_least_every_ms=1e9))
-    figures[f"motion_still_{width}x{height}_ms"] = still
-    return [f"{width} x {height}", of, decoding, f"{still:.2f}", f"{_offer_ms(image, None):.2f}"]
-
-
-def _offer_ms(image: Image, motion: DesiredMotion | None) -> float:
-    """The first frame is run in either case, and not measured."""
-    started = []
-    of = graph(module())
-    inlet = Inlet(
-        service="bench/motion",
-        declared=DesiredStream(name="camera", source="test://96x48", delivery=Delivery.LOSSLESS, motion=motion),
-        objective_s=1.0,
-        line=Line(lambda _outcome: None),
-        graph=lambda: of,
-        start=started.append,
-        window=lambda: 2 * ROUNDS,
-        gate=DeviceGate(lambda: 0.0),
-    )
-    took = []
-    for sequence in range(ROUNDS + 1):
-        began = time.thread_time()
-        inlet.offer(image, 1, sequence, 10.0, 0.0)
-        took.append(1000 * (time.thread_time() - began))
-    assert len(started) == (ROUNDS + 1 if motion is None else 1)
-    return median(took[1:])
+    machine = ran_on(f"{processor()}, {cores()} cores", f"OpenCV {cv2.__version__}", note=given.note)
+    write(given.out, up_to(MARKER, given.out), machine, results)
+    return told(results)
 
 
 def _saved(app: AppProcess, videos: Sequence[Path], folder: Path) -> Result:
@@ -191,13 +104,9 @@ def _saved(app: AppProcess, videos: Sequence[Path], folder: Path) -> Result:
         method="The real app, centerface 2 and age 1 on every face, batches of one, lossless videos in real time at "
         f"{FPS} frames a second, `atLeastEvery: {AT_LEAST_EVERY_MS / 1000:g}s`; all values of `change` side by side, "
         "each as a service. `visitors` is made for this, so how few of its frames are run says nothing of your camera: "
-        f"the first picture of `vtest` with noise ({NOISE:g} grey levels). Nothing happens for {ALONE_S} s; then "
-        f"`carphone_pristine` comes in from the left for {WALK_S} s, talks for {TALK_S} s and leaves to the right for "
-        f"{WALK_S} s; then all that again, and nothing for {ALONE_S} s. The first time it covers {SHARES[0]:.1%} of "
-        f"the picture, the second time {SHARES[1]:.1%}. "
-        "Device time is that of all batches, to that of every frame. Of all faces that are found in any frame when "
-        "every frame is run, the share is given that the last frame run has, too (intersection over union of "
-        f"{SAME} or more), and the longest time for which one and the same face was not in it.",
+        f"{VISITORS} Device time is that of all batches, to that of every frame. Of all faces that are found in any "
+        "frame when every frame is run, the share is given that the last frame run has, too (intersection over union "
+        f"of {SAME} or more), and the longest time for which one and the same face was not in it.",
         rows=rows,
         figures=figures,
         gates=[
@@ -205,46 +114,6 @@ def _saved(app: AppProcess, videos: Sequence[Path], folder: Path) -> Result:
             Gate("faces of `visitors` there at the default", figures["motion_visitors_1%_found"], 0.9, at_least=True),
         ],
     )
-
-
-def _visitors(path: Path) -> Path:
-    """A fixed camera in front of which somebody stops now and then."""
-    random = np.random.default_rng(0)
-    talking = _pictures("carphone_pristine.mp4")[::3]
-    talking = [*talking, *talking[::-1]]
-    hall = _pictures("vtest.avi", 1)[0]
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), FPS, SIZE)
-
-    def write(picture: Image) -> None:
-        writer.write(np.clip(picture + random.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8))
-
-    for width in WIDTHS:
-        size = (width, round(width * HEIGHT_TO_WIDTH))
-        middle, end = (SIZE[0] - width) // 2, SIZE[0] - width
-        way = [
-            *np.linspace(0, middle, WALK_S * FPS),
-            *[middle] * (TALK_S * FPS),
-            *np.linspace(middle, end, WALK_S * FPS),
-        ]
-        for _ in range(ALONE_S * FPS):
-            write(hall)
-        for index, x in enumerate(way):
-            picture, left = hall.copy(), round(x)
-            picture[TOP : TOP + size[1], left : left + width] = cv2.resize(
-                talking[index % len(talking)], size, interpolation=cv2.INTER_AREA
-            )
-            write(picture)
-    for _ in range(ALONE_S * FPS):
-        write(hall)
-    writer.release()
-    return path
-
-
-def _pictures(name: str, most: int | None = None) -> list[Image]:
-    source, found = cv2.VideoCapture(str(samples() / "videos" / name)), []
-    while (most is None or len(found) < most) and (read := source.read())[0]:
-        found.append(read[1])
-    return found
 
 
 def _compared(app: AppProcess, video: Path, folder: Path) -> dict[str, Compared]:
@@ -273,13 +142,13 @@ def _compared(app: AppProcess, video: Path, folder: Path) -> dict[str, Compared]
         every = every or found
         assert counts.ingested == len(every) == len(found) + counts.dropped.get("still", 0)
         device = [metric(text, f"{MODULE_STAGE.name}_sum", service=service, stage="infer") for text in (before, after)]
-        share, missed = _followed(every, found)
+        share, missed = followed(every, found)
         compared[way] = Compared(
             run=len(found) / len(every),
             device_s=device[1] - device[0],
             faces=sum(map(len, every.values())),
             found=share,
-            evenly=_followed(every, dict(_evenly(every, len(found))))[0],
+            evenly=followed(every, dict(evenly(every, len(found))))[0],
             missed_s=missed / FPS,
         )
     return compared
@@ -323,60 +192,6 @@ def _found(out: Path, frames: int) -> Found:
         ]
         for data in delivered(out)
     }
-
-
-def _evenly(every: Found, frames: int) -> Iterator[tuple[int, Sequence[Box]]]:
-    """So many frames, the first among them, at equal distances."""
-    for index in range(frames):
-        number = index * len(every) // frames
-        yield number, every[number]
-
-
-def _followed(every: Found, run: Found) -> tuple[float, int]:
-    """The share of all detections that the last frame run has, too, and for how many frames one was missed at most."""
-    last: Sequence[Box] = ()
-    before: list[tuple[Box, int]] = []
-    detections = found = longest = 0
-    for number in sorted(every):
-        last = run.get(number, last)
-        boxes = every[number]
-        there = _matched(boxes, last)
-        followed = _matched(boxes, [box for box, _ in before])
-        now = []
-        for index, box in enumerate(boxes):
-            missed = 0 if index in there else 1 + (before[followed[index]][1] if index in followed else 0)
-            longest = max(longest, missed)
-            now.append((box, missed))
-        detections, found, before = detections + len(boxes), found + len(there), now
-    return found / detections if detections else 1.0, longest
-
-
-def _matched(boxes: Sequence[Box], others: Sequence[Box]) -> dict[int, int]:
-    """By index of a box: that of the other one which shows the same; the most alike first, each once."""
-    pairs = sorted(
-        (
-            (_overlap(box, other), index, at)
-            for index, box in enumerate(boxes)
-            for at, other in enumerate(others)
-            if box.label == other.label
-        ),
-        reverse=True,
-    )
-    matched: dict[int, int] = {}
-    for overlap, index, at in pairs:
-        if overlap >= SAME and index not in matched and at not in matched.values():
-            matched[index] = at
-    return matched
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    width = min(one.x2, other.x2) - max(one.x1, other.x1)
-    height = min(one.y2, other.y2) - max(one.y1, other.y1)
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other)]
-    return width * height / (sum(areas) - width * height)
 
 
 if __name__ == "__main__":

@@ -6,23 +6,21 @@ Rewrites what follows the marker in docs/planner.md, and ends with one line of J
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
 
 from benchmarks import plots
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result, quantile
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import Gate, Result, quantile, told
 from framepilot_operator.planning.allocation import WorkloadPlan
 from framepilot_operator.planning.optimum_planner import find_optimum
 from framepilot_operator.planning.workload import Workload
@@ -78,14 +76,8 @@ def main() -> int:
         cases = list(pool.map(_case, seeds, timed, repeat(given.reference_s)))
     results = [_fractional(cases), _whole(cases), growth]
     command = f"python -m benchmarks.planner --workloads {given.workloads} --seed {given.seed}"
-    machine = f"Machine: {processor()}; Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d}; `{command}`."
-    text, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    PAGE.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 6) for result in results for name, value in result.figures.items()}))
-    hard = [gate for result in results for gate in result.gates if not gate.what.startswith("goal")]
-    return 0 if all(gate.passed for gate in hard) else 1
+    write(PAGE, up_to(MARKER, PAGE), ran_on(processor(), command=command), results)
+    return told(results)
 
 
 def _graph(seed: int) -> str:

@@ -6,21 +6,19 @@ Writes docs/plans.md, and ends with one line of JSON.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 from benchmarks import collection, plots
 from benchmarks.drift import drift, lost_device
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result, quantile, ratios_row
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import write
+from benchmarks.result import Gate, Result, quantile, ratios_row, told
 from framepilot_operator.planning.allocation import Instance, ModuleAllocation, WorkloadPlan, collection_rates
 from framepilot_operator.planning.baselines.harpagon import Parts, harpagon_with
 from framepilot_operator.planning.simulation import arrivals
@@ -35,6 +33,9 @@ from framepilot_operator.planning.workload_planner import plan_workload
 from support.workloads import GRAPHS, workload
 
 PAGE = Path(__file__).parents[2] / "docs" / "plans.md"
+BEGINNING = """# Plans, compared and simulated
+
+Written by `make bench-plans`. How plans are made and simulated says [another page](planner.md)."""
 BASELINES = ("harpagon", "scrooge", "nexus", "clipper", "inferline")
 PAPER = "1.49 to 2.37"
 LOADS = {
@@ -73,22 +74,8 @@ def main() -> int:
         f"python -m benchmarks.plans --workloads {given.workloads} --simulated {given.simulated} "
         f"--drifting {given.drifting}"
     )
-    page = "\n".join(
-        [
-            "# Plans, compared and simulated",
-            "",
-            "Written by `make bench-plans`. How plans are made and simulated says [another page](planner.md).",
-            "",
-            f"Machine: {processor()}; Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d}; `{command}`.",
-            "",
-            *(result.markdown() for result in results),
-        ]
-    )
-    PAGE.write_text(page, encoding="utf-8")
-    print(page)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    hard = [gate for result in results for gate in result.gates if not gate.what.startswith("goal")]
-    return 0 if all(gate.passed for gate in hard) else 1
+    write(PAGE, BEGINNING, ran_on(processor(), command=command), results)
+    return told(results)
 
 
 def _baselines(workloads: Sequence[Workload], plans: Sequence[WorkloadPlan]) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -21,6 +22,11 @@ class Gate:
     @property
     def passed(self) -> bool:
         return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    @property
+    def hard(self) -> bool:
+        """It is more than a goal."""
+        return not self.what.startswith("goal")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,18 @@ class Result:
         ]
         plot = [] if self.plot is None else [self.plot, ""]
         return "\n".join([f"## {self.title}", "", self.method, "", *table, "", *plot, *gates, *([""] if gates else [])])
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """All of them."""
+    return "\n".join(result.markdown() for result in results)
+
+
+def told(results: Sequence[Result]) -> int:
+    """Print the tables, and the figures as one line of JSON; the exit status: 1 if a hard gate is missed."""
+    print(markdown(results))
+    print(json.dumps({name: round(value, 6) for result in results for name, value in result.figures.items()}))
+    return 0 if all(gate.passed for result in results for gate in result.gates if gate.hard) else 1
 
 
 def _row(cells: Sequence[str]) -> str:

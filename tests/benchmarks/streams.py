@@ -6,17 +6,16 @@ Writes the figures at the end of docs/overload.md, and ends with one line of JSO
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import torch
 
 from benchmarks import faults, many_streams, overload, soak
-from benchmarks.machine import processor
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import told
 from framepilot_app.app import cores
 
 PAGE = Path(__file__).parents[2] / "docs" / "overload.md"
@@ -41,15 +40,9 @@ def main() -> int:
         faults.run(given.seconds),
         soak.run(given.soak_frames),
     ]
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, OpenCV {cv2.__version__}"
-    machine = f"Machine: {processor()}, {cores()} cores; {versions}; {datetime.now(UTC):%Y-%m-%d}."
-    text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    given.out.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    hard = [gate for result in results for gate in result.gates if not gate.what.startswith("goal")]
-    return 0 if all(gate.passed for gate in hard) else 1
+    machine = ran_on(f"{processor()}, {cores()} cores", f"torch {torch.__version__}", f"OpenCV {cv2.__version__}")
+    write(given.out, up_to(MARKER, given.out), machine, results)
+    return told(results)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import platform
 import signal
 import sys
 import time
@@ -17,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -27,15 +25,16 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.machine import processor
-from benchmarks.result import Gate, Result, quantile, spread
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import write
+from benchmarks.result import Gate, Result, quantile, spread, told
 from benchmarks.served_streams import SETTLE_S, ServedStreams, camera
 from framepilot_app.app import cores
 from framepilot_operator.cluster.port import Snapshot
 from framepilot_operator.loop import Memory, reconcile
 from framepilot_operator.telemetry.status_client import StatusClient
 from support.app_process import AppProcess
-from support.blind_app import COST
+from support.blind_app import COST, PARTS
 from support.eventually import eventually
 from support.memory_cluster import MemoryCluster
 from support.snapshots import named
@@ -48,23 +47,10 @@ STATUS_S, METRICS_S = 1.0, 15.0
 """How often the operator and Prometheus ask."""
 ASKED = 40
 PASSES = 60
-PARTS = {
-    "delivered": "frames that were delivered",
-    "batch": "batches that have run",
-    "decoded": "outputs that were decoded",
-    "written": "writes of sinks",
-    "fold": "counting, once a second",
-    "_account": "how objectives are kept, once a second",
-    "_remember": "the page's history, once a second",
-    "_status": "/status",
-    "_metrics": "/metrics",
-}
-"""What telemetry's time is spent on, by the names in `support.blind_app`."""
-INTRODUCTION = """# What it costs to watch
+BEGINNING = """# What it costs to watch
 
 Written by `make bench-telemetry`. What is watched says [the page of metrics](metrics.md), and how it is used
-[the page of monitoring](monitoring.md).
-"""
+[the page of monitoring](monitoring.md)."""
 
 
 def main() -> int:
@@ -74,13 +60,8 @@ def main() -> int:
     given = parser.parse_args()
     results = [_throughput(given.pairs, given.seconds), _metrics(), asyncio.run(_operator())]
     command = f"python -m benchmarks.telemetry --pairs {given.pairs} --seconds {given.seconds:g}"
-    tables = "\n".join(result.markdown() for result in results)
-    machine = f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}; "
-    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`."
-    PAGE.write_text(f"{INTRODUCTION}\n{machine}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 6) for result in results for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
+    write(PAGE, BEGINNING, ran_on(f"{processor()}, {cores()} cores", command=command), results)
+    return told(results)
 
 
 def _throughput(pairs: int, seconds: float) -> Result:
@@ -135,7 +116,7 @@ def _throughput(pairs: int, seconds: float) -> Result:
         rows=[
             ("", ""),
             ("of the processors' time, with telemetry, %", spread([100 * share for share in shares], 2)),
-            *((f"of it {meaning}", f"{100 * parts[name] / seconds_of_all:.2f}") for name, meaning in PARTS.items()),
+            *((f"of it {part}", f"{100 * parts[part] / seconds_of_all:.2f}") for part in PARTS),
             ("frames/s with telemetry", spread(fps[True], 1)),
             ("frames/s without", spread(fps[False], 1)),
             ("with / without, pair by pair", spread(ratios, 3)),

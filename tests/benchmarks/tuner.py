@@ -7,7 +7,6 @@ docs/tuning.md, and ends with one line of JSON.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -18,7 +17,8 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks import plots
-from benchmarks.result import Gate, Result
+from benchmarks.page import up_to, write
+from benchmarks.result import Gate, Result, told
 from benchmarks.tuner_plots import DEVICE, time_lines
 from benchmarks.tuner_runs import CLIPPER, REGRESSION, THEN, TUNER, Run, fixed, run, simulated
 from benchmarks.tuner_scenarios import LENGTH_S, PROFILES, SCENARIOS, STEP_S, Profile, Scenario
@@ -47,12 +47,9 @@ def main() -> int:
     given = parser.parse_args()
     runs = _runs(range(given.seed, given.seed + given.seeds), given.jobs)
     result = _result(runs, given.seed)
-    text, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
     command = f"In simulated time: `python -m benchmarks.tuner --seeds {given.seeds} --seed {given.seed}`."
-    PAGE.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{command}\n\n{result.markdown()}", encoding="utf-8")
-    print(result.markdown())
-    print(json.dumps({name: round(value, 4) for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for gate in result.gates if not gate.what.startswith("goal")) else 1
+    write(PAGE, up_to(MARKER, PAGE), command, [result])
+    return told([result])
 
 
 def _runs(seeds: Sequence[int], jobs: int) -> Runs:

@@ -7,18 +7,17 @@ that have nothing in common. Rewrites what follows the marker in docs/white-box.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from benchmarks import merging, whitebox_depths, whitebox_parts, whitebox_unrelated
-from benchmarks.machine import processor
+from benchmarks.machine import processor, ran_on
+from benchmarks.page import up_to, write
+from benchmarks.result import told
 from benchmarks.whitebox_depths import Scale
 from framepilot_app.app import cores
 
@@ -50,16 +49,10 @@ def main() -> int:
     command = "python -m benchmarks.whitebox"
     command += " --quick" if given.quick else ""
     command += f" --depths {' '.join(map(str, given.depths))}" if given.depths else ""
-    machine = (
-        f"Machine: {processor()}, {cores()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
-    )
-    machine += f"{datetime.now(UTC):%Y-%m-%d}; `{command}`. {given.note}"
-    text, _, _ = given.out.read_text(encoding="utf-8").partition(MARKER)
-    tables = "\n".join(result.markdown() for result in results)
-    given.out.write_text(f"{text.rstrip()}\n\n{MARKER}\n\n{machine.strip()}\n\n{tables}", encoding="utf-8")
-    print(tables)
-    print(json.dumps({name: round(value, 4) for result in results for name, value in result.figures.items()}))
-    return 0 if all(gate.passed for result in results for gate in result.gates) else 1
+    cpu = f"{processor()}, {cores()} cores"
+    machine = ran_on(cpu, f"torch {torch.__version__}", command=command, note=given.note)
+    write(given.out, up_to(MARKER, given.out), machine, results)
+    return told(results)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from framepilot.contract.observed import ObservedStage
 from support.app_process import metric
+from support.framepilot_command import FRAMEPILOT
 from support.kubectl import until
 from support.site import KIND, Site
 
@@ -88,7 +88,7 @@ def test_what_models_of_a_runtime_have_in_common_runs_once_and_is_seen_everywher
 
     answer = subprocess.run(
         [
-            Path(sys.executable).with_name("framepilot"),
+            FRAMEPILOT,
             *("runtime", "explain", "shared", f"--namespace={site.kubectl.namespace}", "--output=json"),
         ],
         text=True,

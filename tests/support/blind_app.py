@@ -28,8 +28,18 @@ from framepilot_app.cli import main
 from framepilot_app.telemetry.metrics import Metrics
 from framepilot_app.web import server
 
-RECORDS = ((Metrics, ("delivered", "batch", "decoded", "written", "fold")), (App, ("_account", "_remember")))
-ANSWERS = ("_status", "_metrics")
+RECORDS = (
+    (Metrics, "delivered", "frames that were delivered"),
+    (Metrics, "batch", "batches that have run"),
+    (Metrics, "decoded", "outputs that were decoded"),
+    (Metrics, "written", "writes of sinks"),
+    (Metrics, "fold", "counting, once a second"),
+    (App, "_account", "how objectives are kept, once a second"),
+    (App, "_remember", "the page's history, once a second"),
+)
+ANSWERS = (("_status", "/status"), ("_metrics", "/metrics"))
+PARTS = tuple(part for *_, part in (*RECORDS, *ANSWERS))
+"""What telemetry's time is spent on."""
 COST = "TELEMETRY_COST"
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -43,7 +53,7 @@ class Meter:
         self._spent: list[Counter[str]] = []
         self._local = threading.local()
 
-    def unless_blind(self, method: Callable[..., None]) -> Callable[..., None]:
+    def unless_blind(self, part: str, method: Callable[..., None]) -> Callable[..., None]:
         """The method, timed; nothing while it shall be blind."""
 
         @functools.wraps(method)
@@ -53,11 +63,11 @@ class Meter:
             before = time.thread_time()
             method(*args)
             after = time.thread_time()
-            self._spend(method.__name__, after - before, time.thread_time() - after)
+            self._spend(part, after - before, time.thread_time() - after)
 
         return called
 
-    def timed(self, make: Callable[..., Handler]) -> Callable[..., Handler]:
+    def timed(self, part: str, make: Callable[..., Handler]) -> Callable[..., Handler]:
         """What makes a handler that waits for nothing; its answers are timed."""
 
         def made(*args: Any) -> Handler:
@@ -66,18 +76,18 @@ class Meter:
             async def answer(request: web.Request) -> web.Response:
                 before = time.thread_time()
                 response = await handle(request)
-                self._spend(make.__name__, time.thread_time() - before)
+                self._spend(part, time.thread_time() - before)
                 return response
 
             return answer
 
         return made
 
-    def _spend(self, what: str, seconds: float, clock_s: float = 0.0) -> None:
+    def _spend(self, part: str, seconds: float, clock_s: float = 0.0) -> None:
         if not hasattr(self._local, "spent"):
             self._local.spent = Counter()
             self._spent.append(self._local.spent)
-        self._local.spent[what] += seconds - clock_s
+        self._local.spent[part] += seconds - clock_s
 
     def heard(self, number: int, _: object) -> None:
         """A signal: say what was spent, and go on as it says."""
@@ -90,11 +100,10 @@ class Meter:
 
 if __name__ == "__main__":
     meter = Meter()
-    for owner, names in RECORDS:
-        for name in names:
-            setattr(owner, name, meter.unless_blind(getattr(owner, name)))
-    for name in ANSWERS:
-        setattr(server, name, meter.timed(getattr(server, name)))
+    for owner, name, part in RECORDS:
+        setattr(owner, name, meter.unless_blind(part, getattr(owner, name)))
+    for name, part in ANSWERS:
+        setattr(server, name, meter.timed(part, getattr(server, name)))
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, meter.heard)
     main()

@@ -14,8 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-MISSING = object()
-"""As a value: the field is taken away."""
+from support.changed_document import changed
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class InvalidResource(ABC):
     @property
     def document(self) -> dict[str, Any]:
         """The resource as a YAML parser returns it."""
-        return _changed(self.valid(), self.path, self.value)
+        return changed(self.valid(), self.path, self.value)
 
     @property
     def yaml(self) -> str:
@@ -49,18 +48,3 @@ class InvalidResource(ABC):
     def local_fragment(self) -> str:
         """What our own parser must say."""
         return self.says if self.says_locally is None else self.says_locally
-
-
-def _changed(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    # A slash separates, because keys of Kubernetes have dots.
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-    node: Any = document
-    for part in parents:
-        node = node.setdefault(part, {}) if isinstance(node, dict) else node[part]
-    if value is MISSING:
-        del node[last]
-    elif isinstance(node, list) and last == len(node):
-        node.append(value)
-    else:
-        node[last] = value
-    return document

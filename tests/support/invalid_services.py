@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.invalid_resource import MISSING, InvalidResource
+from support.changed_document import MISSING
+from support.invalid_resource import InvalidResource
 from support.resources import service_document
 
 

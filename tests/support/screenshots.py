@@ -29,10 +29,10 @@ from support.dashboard_answers import answered, choices
 from support.dashboard_picture import picture
 from support.dashboards import FILES, PICTURES, picture_of, read
 from support.eventually import eventually
+from support.framepilot_command import FRAMEPILOT
 from support.prometheus import Prometheus, PrometheusApi, rules
 
 ROOT = Path(__file__).parents[2]
-FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
 RATE_FPS = 2
 """Of each stream: a machine on which much else is done would be too slow for all frames of the example."""
 BETWEEN_S = 50

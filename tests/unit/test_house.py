@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from ruamel.yaml import YAML
 
 from framepilot.contract.report import Report
 from framepilot.resources.parse import parse_resource
+from support.framepilot_command import FRAMEPILOT
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [("core", "framepilot"), ("operator", "framepilot_operator"), ("inference-app", "framepilot_app")]
@@ -95,8 +95,7 @@ def test_documented_targets_exist() -> None:
 
 @pytest.mark.parametrize("command", sorted(documented("framepilot")))
 def test_documented_commands_exist(command: str) -> None:
-    framepilot = Path(sys.executable).with_name("framepilot")
-    answer = subprocess.run([framepilot, *command.split(), "--help"], capture_output=True, text=True, check=False)
+    answer = subprocess.run([FRAMEPILOT, *command.split(), "--help"], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
 
 

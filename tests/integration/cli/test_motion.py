@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import pytest
 
 from framepilot.contract.observed import ObservedState, ObservedStream
 from support.eventually import eventually
+from support.framepilot_command import FRAMEPILOT
 from support.tiny_model import write_tiny_model
 
-FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
 MOVES_FROM, MOVES_TO, FRAMES = 40, 60, 100
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ import pytest
 
 from framepilot.contract.observed import FrameCounts, ObservedState
 from support.eventually import eventually
+from support.framepilot_command import FRAMEPILOT
 from support.slow_model import write_slow_model
 
-FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
 PATIENCE_S = 240
 SHARED = 90
 """Frames of all cameras together, of which each is to have about a third."""

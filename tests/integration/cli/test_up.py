@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ import pytest
 
 from framepilot_operator.ledger import parse
 from support.eventually import eventually
+from support.framepilot_command import FRAMEPILOT
 from support.tiny_model import write_tiny_model
 
-FRAMEPILOT = str(Path(sys.executable).with_name("framepilot"))
 DOOR_FRAMES, GATE_FRAMES = 60, 45
 
 

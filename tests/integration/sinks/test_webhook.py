@@ -27,6 +27,14 @@ def receiver():
     receiver.close()
 
 
+@pytest.fixture
+def process(tmp_path):
+    process = ReceiverProcess(free_port(), tmp_path / "received")
+    process.start()
+    yield process
+    process.kill()
+
+
 def signature(key: bytes, headers: dict[str, str], body: bytes) -> str:
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     return f"v1,{base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()}"
@@ -144,38 +152,28 @@ def test_a_slow_receiver_holds_up_nothing_but_its_own_events(feed, receiver):
     assert sink.written + sink.dropped.get("full", 0) == 10_100
 
 
-def test_a_receiver_that_is_killed_and_comes_back_gets_everything(feed, tmp_path):
-    process = ReceiverProcess(free_port(), tmp_path / "received")
+def test_a_receiver_that_is_killed_and_comes_back_gets_everything(feed, process):
+    feed.declare(type="webhook", url=process.url)
+    feed.send(100)
+    feed.written(100)
+    process.kill()
+    feed.send(300)
+    feed.reaches(SinkState.FAILED)
     process.start()
-    try:
-        feed.declare(type="webhook", url=process.url)
-        feed.send(100)
-        feed.written(100)
-        process.kill()
-        feed.send(300)
-        feed.reaches(SinkState.FAILED)
-        process.start()
-        feed.written(400)
-        assert [*dict.fromkeys(process.sequences())] == [*range(400)]
-    finally:
-        process.kill()
+    feed.written(400)
+    assert [*dict.fromkeys(process.sequences())] == [*range(400)]
 
 
-def test_a_receiver_that_hangs_is_noticed_and_gets_everything_when_it_goes_on(feed, tmp_path):
-    process = ReceiverProcess(free_port(), tmp_path / "received")
-    process.start()
-    try:
-        feed.declare(type="webhook", url=process.url)
-        feed.send(100)
-        feed.written(100)
-        process.freeze()
-        feed.send(300)
-        assert "no answer within" in feed.reaches(SinkState.RETRYING)
-        process.thaw()
-        feed.written(400)
-        assert [*dict.fromkeys(process.sequences())] == [*range(400)]
-    finally:
-        process.kill()
+def test_a_receiver_that_hangs_is_noticed_and_gets_everything_when_it_goes_on(feed, process):
+    feed.declare(type="webhook", url=process.url)
+    feed.send(100)
+    feed.written(100)
+    process.freeze()
+    feed.send(300)
+    assert "no answer within" in feed.reaches(SinkState.RETRYING)
+    process.thaw()
+    feed.written(400)
+    assert [*dict.fromkeys(process.sequences())] == [*range(400)]
 
 
 def test_over_tls_only_the_right_authority_is_believed(feed, tmp_path):

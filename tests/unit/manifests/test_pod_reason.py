@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from framepilot_operator.manifests.owner import Owner
-from framepilot_operator.manifests.pod_reason import last_words, no_pod_yet
+from framepilot_operator.manifests.pod_reason import no_pod_yet
 from framepilot_operator.manifests.pod_reason import pod_reason as reason_of
 from framepilot_operator.manifests.seen import SeenPod
 
@@ -134,11 +134,3 @@ def test_the_waiting_times_of_kubelet_do_not_show() -> None:
         pod_reason(pod(waiting("ImagePullBackOff", f'Back-off pulling image "x": ErrImagePull: {cause}'))),
     }
     assert len(pulls) == 1
-
-
-def test_the_last_words_are_those_of_a_person_also_in_a_log_of_json() -> None:
-    assert last_words("") is None
-    assert last_words("one\n\ntwo \n \n") == "two"
-    assert last_words('{"message": "gone"}\n') == "gone"
-    assert last_words("[1, 2]") == "[1, 2]"
-    assert len(str(last_words("x" * 5000))) <= 400

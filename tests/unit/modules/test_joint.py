@@ -12,6 +12,7 @@ from framepilot_app.graphs.engine import EngineError
 from framepilot_app.graphs.program import Node, NodeRef, Program
 from framepilot_app.modules.joint import Part, PartDone
 from framepilot_app.modules.preprocess import Prepared
+from support.clock import Clock
 from support.headed import push
 from support.merged_run import same_bits
 from support.random_programs import CHANNELS, IMAGE, SIDE, words, write
@@ -28,17 +29,6 @@ def running(words_, more_outputs: int = 0, costs: CostModel = KEEP_ALL) -> Runni
     )
 
 
-class Clock:
-    """Every look takes a second."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1
-        return self.now
-
-
 def part(stages: RunningStages, name: str, pictures: list[Prepared]) -> Part:
     module = stages.modules[name]
     push(module, *pictures)
@@ -47,7 +37,7 @@ def part(stages: RunningStages, name: str, pictures: list[Prepared]) -> Part:
 
 def run(stages: RunningStages, batch: dict[str, list[Prepared]]) -> dict[str, PartDone]:
     """One batch of these pictures for these modules; what is charged is all that it took."""
-    clock = Clock()
+    clock = Clock(look_s=1)
     done = stages.plan.run([part(stages, name, pictures) for name, pictures in batch.items()], clock, lambda: None)
     assert sum(each.seconds for each in done) == pytest.approx(clock.now - 1)
     assert all(each.seconds > 0 for each in done)

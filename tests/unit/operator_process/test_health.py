@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from framepilot_operator.kubernetes.health import STUCK_S, Health
+from support.clock import Clock
 
 
 @dataclass
 class Passes:
     looked_at: float = 0
     seen_at: float | None = None
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_process_that_waits_for_the_lease_is_healthy_and_ready_unless_it_cannot_take_it():

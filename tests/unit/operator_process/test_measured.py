@@ -22,14 +22,8 @@ from framepilot_operator.kubernetes.measured import Measured
 from framepilot_operator.kubernetes.metrics import Metrics
 from framepilot_operator.loop import Memory, reconcile
 from framepilot_operator.manifests.owner import Owner
+from support.clock import Clock
 from support.snapshots import OWNER, declared
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class SlowCluster:

@@ -10,17 +10,10 @@ from framepilot_app.sinks.bounded import Limits
 from framepilot_app.sinks.outbox import PATIENCE_S, Loss, Outbox
 from framepilot_app.sinks.sink import Batching
 from framepilot_app.sinks.spool import Spool
+from support.clock import Clock
 from support.sink_double import numbered
 
 SOME = Batching(events=4, bytes=1 << 20)
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 def balanced(outbox):
@@ -93,7 +86,7 @@ def test_a_batch_is_as_large_as_the_sink_wants_it_and_never_empty():
 
 
 def test_a_batch_waits_for_others_until_its_first_event_is_old_enough():
-    clock = Clock()
+    clock = Clock(100.0)
     outbox = Outbox(clock=clock)
     patient = Batching(events=3, bytes=1000, linger_s=5)
     offer(outbox, numbered(2))
@@ -116,7 +109,7 @@ def test_a_closed_outbox_takes_nothing_and_gives_what_it_has_at_once():
 
 
 def test_lossless_streams_wait_for_a_slow_sink_and_not_for_a_dead_one():
-    clock, relieved = Clock(), []
+    clock, relieved = Clock(100.0), []
     outbox = Outbox(Limits(events=8, bytes=1000), on_room=lambda: relieved.append(clock.now), clock=clock)
     offer(outbox, numbered(3))
     assert not outbox.congested()
@@ -131,7 +124,7 @@ def test_lossless_streams_wait_for_a_slow_sink_and_not_for_a_dead_one():
 
 
 def test_time_without_events_is_not_held_against_a_sink():
-    clock = Clock()
+    clock = Clock(100.0)
     outbox = Outbox(Limits(events=4, bytes=1000), clock=clock)
     clock.now += 10 * PATIENCE_S
     offer(outbox, numbered(2))

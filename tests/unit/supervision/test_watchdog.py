@@ -6,19 +6,11 @@ import json
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
 
 from framepilot_app.supervision.watchdog import EXIT_STATUS, Watchdog
+from support.clock import Clock
 
 TIMEOUT_S = 100
-
-
-@dataclass
-class Clock:
-    now: float
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from typing import Final
 
 from framepilot_operator.cluster.backoff import restart_delay
 from framepilot_operator.cluster.child_log import ChildLog
+from framepilot_operator.manifests.last_words import last_words
 
 LOCK_RETRY_S: Final = 0.2
 LOG_LOOK_S: Final = 1.0
@@ -181,7 +181,7 @@ def _take_lock(path: Path) -> int | None:
 
 def _cause(return_code: int, log: Path) -> str:
     how = f"ended with status {return_code}" if return_code >= 0 else f"was ended by {_signal_name(-return_code)}"
-    said = _last_words(log)
+    said = _read_last_words(log)
     return f"{how}; its last words: {said}" if said else how
 
 
@@ -192,20 +192,11 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_words(log: Path) -> str | None:
-    """The last line of a log; of a JSON line, its message."""
+def _read_last_words(log: Path) -> str | None:
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
-            lines = file.read().decode("utf-8", errors="replace").splitlines()
+            return last_words(file.read().decode("utf-8", errors="replace"))
     except OSError:
         return None
-    line = next((line.strip() for line in reversed(lines) if line.strip()), None)
-    if line is None:
-        return None
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return line[:400]
-    return str(entry.get("message", line))[:400] if isinstance(entry, dict) else line[:400]

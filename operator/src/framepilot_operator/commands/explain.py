@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from framepilot_operator import prometheus_options
+from framepilot_operator.commands.asked import Asked
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.device_look import looking_at_devices
 from framepilot_operator.commands.explanation import explained
@@ -22,16 +23,14 @@ from framepilot_operator.commands.place import (
     Kubeconfig,
     Local,
     Namespace,
-    Place,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
 from framepilot_operator.commands.service_view import Json, view
 from framepilot_operator.commands.session_instances import look_at_sessions
-from framepilot_operator.commands.session_services import read_sessions
-from framepilot_operator.commands.status import Asked
 from framepilot_operator.commands.status_show import Output, as_json, on_screen
 from framepilot_operator.telemetry.prometheus_server import PrometheusServer
 
@@ -56,9 +55,8 @@ def explain(
     place = decided(local, choice)
     asked = Asked(qualified(service, namespace), namespace)
     try:
-        here = asked.of(read_sessions(sessions())) if place is not Place.CONTEXT else {}
-        if here or place is Place.SESSION:
-            document, look = asyncio.run(_of_sessions(here, asked))
+        if here := asked.here(place):
+            document, look = next(iter(here.values())), asyncio.run(first(look_at_sessions(sessions, 0.0)))
         else:
             with not_in_a_session(asked.what, place):
                 document, look = asyncio.run(_of_context(choice, qualified(service, namespace)))
@@ -68,18 +66,12 @@ def explain(
         raise typer.Exit(1) from error
 
 
-async def _of_sessions(found: dict[str, Json], asked: Asked) -> tuple[Json, Look]:
-    if not found:
-        raise ContextError(f"no running `framepilot up` {asked.what}")
-    return next(iter(found.values())), await first(look_at_sessions(sessions, 0.0))
-
-
 async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
 
-    found = await first(services_in_context(choice, service, _note, everywhere=False, again=False))
+    found = await first(services_in_context(choice, service, note, everywhere=False, again=False))
     key, document = next(iter(found.items()))
     where = key.partition("/")[0]
     return document, await first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
@@ -104,14 +96,10 @@ async def first(found: AsyncGenerator[T, None]) -> T:
 
 def _show(document: Json, look: Look, devices: DeviceLook, output: Output) -> None:
     if devices.silence is not None:
-        _note(f"Prometheus: {devices.silence}")
+        note(f"Prometheus: {devices.silence}")
     found = explained(view(document), look.states, devices.views)
     if output is Output.JSON:
         typer.echo(as_json(dataclasses.asdict(found)))
     else:
         with on_screen(again=False) as show:
             show(render(found))
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)

@@ -94,6 +94,11 @@ def sessions() -> tuple[Running, ...]:
     return running(state_home(os.environ) / "up")
 
 
+def note(line: str) -> None:
+    """Say something, such as which place it is, without disturbing who reads the answer."""
+    typer.echo(line, err=True)
+
+
 @contextmanager
 def not_in_a_session(what: str, place: Place | None) -> Iterator[None]:
     """Ask a context, because no session `what`; where the context has no answer either, both are said.

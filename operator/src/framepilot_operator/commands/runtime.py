@@ -23,6 +23,7 @@ from framepilot_operator.commands.place import (
     Place,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
@@ -88,7 +89,7 @@ async def _of_context(choice: Choice, name: str) -> RuntimeExplanation:
     from framepilot_operator.commands.context_instances import look_at_context, pod_of  # noqa: PLC0415
     from framepilot_operator.commands.context_runtimes import runtime_in_context  # noqa: PLC0415
 
-    where, document = await runtime_in_context(choice, name, lambda line: typer.echo(line, err=True))
+    where, document = await runtime_in_context(choice, name, note)
     look = await first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
     return _explained(document, look, pod_of)
 

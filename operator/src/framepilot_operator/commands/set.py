@@ -24,6 +24,7 @@ from framepilot_operator.commands.place import (
     Place,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
@@ -60,7 +61,7 @@ def set_module(
                 _in_context(choice, edit, wait_s)
             return
         if file is None:
-            typer.echo(f"a running `framepilot up`: {found}", err=True)
+            note(f"a running `framepilot up`: {found}")
         changed = rewrite(found, edit)
     except (EditError, ContextError) as error:
         typer.echo(str(error), err=True)
@@ -103,4 +104,4 @@ def _in_context(choice: Choice, edit: Edit, wait_s: float | None) -> None:
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_set import set_in_context  # noqa: PLC0415
 
-    asyncio.run(set_in_context(choice, edit, wait_s, typer.echo, lambda line: typer.echo(line, err=True)))
+    asyncio.run(set_in_context(choice, edit, wait_s, typer.echo, note))

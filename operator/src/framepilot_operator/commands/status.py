@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from framepilot_operator.commands.asked import Asked
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.place import (
     Choice,
@@ -17,44 +17,15 @@ from framepilot_operator.commands.place import (
     Kubeconfig,
     Local,
     Namespace,
-    Place,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
 from framepilot_operator.commands.service_view import Json
-from framepilot_operator.commands.session_services import follow_sessions, read_sessions
-from framepilot_operator.commands.status_show import Output, Services, shown
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which services are asked for; None: whatever they are called, wherever they are."""
-
-    service: str | None
-    namespace: str | None
-
-    @property
-    def what(self) -> str:
-        """What a place must have, as the end of a sentence."""
-        if self.service is not None:
-            return f"has a service '{self.service}'"
-        return "has services" + ("" if self.namespace is None else f" in namespace '{self.namespace}'")
-
-    def of(self, services: Services) -> dict[str, Json]:
-        """Those of a session's services that are meant; a name alone means the namespace `default`."""
-        if self.service is not None:
-            key = self.service if "/" in self.service else f"default/{self.service}"
-            return {key: services[key]} if key in services else {}
-        return {key: found for key, found in services.items() if self.means(key)}
-
-    def means(self, key: str) -> bool:
-        """Whether the service `<namespace>/<name>` is asked for; a name alone may be in any namespace."""
-        namespace, _, name = key.partition("/")
-        if self.service is not None:
-            return self.service in {key, name}
-        return self.namespace in {None, namespace}
+from framepilot_operator.commands.session_services import follow_sessions
+from framepilot_operator.commands.status_show import Output, shown
 
 
 def status(
@@ -75,7 +46,7 @@ def status(
     place = decided(local, choice)
     asked = Asked(None if service is None else qualified(service, namespace), namespace)
     try:
-        if place is Place.SESSION or (place is None and asked.of(read_sessions(sessions()))):
+        if asked.here(place):
             asyncio.run(_show(_of_sessions(asked), asked, output, again=watch))
         else:
             with not_in_a_session(asked.what, place):
@@ -92,15 +63,13 @@ def _of_context(choice: Choice, asked: Asked, output: Output, *, everywhere: boo
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
 
-    found = services_in_context(choice, asked.service, _note, everywhere=everywhere, again=again)
+    found = services_in_context(choice, asked.service, note, everywhere=everywhere, again=again)
     asyncio.run(_show(found, asked, output, again=again))
 
 
 async def _of_sessions(asked: Asked) -> AsyncGenerator[dict[str, Json], None]:
-    if not asked.of(read_sessions(sessions())):
-        raise ContextError(f"no running `framepilot up` {asked.what}")
     for process in sessions():
-        _note(f"a running `framepilot up`: {', '.join(str(file) for file in process.files)}")
+        note(f"a running `framepilot up`: {', '.join(str(file) for file in process.files)}")
     async for services in follow_sessions(sessions):
         yield asked.of(services)
 
@@ -112,7 +81,3 @@ async def _show(found: AsyncGenerator[dict[str, Json], None], asked: Asked, outp
                 show(services)
                 if not again:
                     return
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from framepilot_operator import prometheus_options
+from framepilot_operator.commands.asked import Asked
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.device_look import looking_at_devices
 from framepilot_operator.commands.instance_look import Look, Usage, usage
@@ -20,15 +21,13 @@ from framepilot_operator.commands.place import (
     Kubeconfig,
     Local,
     Namespace,
-    Place,
     decided,
     not_in_a_session,
+    note,
     qualified,
     sessions,
 )
 from framepilot_operator.commands.session_instances import look_at_sessions
-from framepilot_operator.commands.session_services import read_sessions
-from framepilot_operator.commands.status import Asked
 from framepilot_operator.commands.status_show import Output, on_screen
 from framepilot_operator.commands.top_table import render
 from framepilot_operator.telemetry.prometheus_server import PrometheusServer
@@ -71,8 +70,8 @@ def top(
     place = decided(local, choice)
     asked = Asked(None if service is None else qualified(service, namespace), namespace)
     try:
-        if place is Place.SESSION or (place is None and asked.of(read_sessions(sessions()))):
-            asyncio.run(_show(_of_sessions(asked), _Wish(asked, server, output, again=watch)))
+        if asked.here(place):
+            asyncio.run(_show(look_at_sessions(sessions, EVERY_S), _Wish(asked, server, output, again=watch)))
         else:
             with not_in_a_session(asked.what, place):
                 _of_context(choice, _Wish(asked, server, output, again=watch), everywhere=all_namespaces)
@@ -83,22 +82,13 @@ def top(
         raise typer.Exit(130) from None
 
 
-async def _of_sessions(asked: Asked) -> AsyncGenerator[Look, None]:
-    if not asked.of(read_sessions(sessions())):
-        raise ContextError(f"no running `framepilot up` {asked.what}")
-    async for look in look_at_sessions(sessions, EVERY_S):
-        yield look
-
-
 def _of_context(choice: Choice, wish: _Wish, *, everywhere: bool) -> None:
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
 
     asked = wish.asked
     where = asked.service.partition("/")[0] if asked.service and "/" in asked.service else asked.namespace
-    looks = look_at_context(
-        choice, where, lambda line: typer.echo(line, err=True), everywhere=everywhere, every_s=EVERY_S
-    )
+    looks = look_at_context(choice, where, note, everywhere=everywhere, every_s=EVERY_S)
     asyncio.run(_show(looks, wish))
 
 

@@ -12,7 +12,7 @@ from framepilot.resources.parse import Resource
 from framepilot.resources.service import InferenceService
 from framepilot_operator.check import Checked, check, lines
 from framepilot_operator.commands.context_error import ContextError
-from framepilot_operator.commands.place import Choice, ContextName, Kubeconfig, Namespace
+from framepilot_operator.commands.place import Choice, ContextName, Kubeconfig, Namespace, note
 
 
 def validate(
@@ -51,6 +51,6 @@ def _refusals(choice: Choice, checked: Checked) -> list[str]:
     from framepilot_operator.commands.context_validate import refusals  # noqa: PLC0415
 
     try:
-        return asyncio.run(refusals(choice, checked.resources, typer.echo, lambda line: typer.echo(line, err=True)))
+        return asyncio.run(refusals(choice, checked.resources, typer.echo, note))
     except ContextError as error:
         return [str(error)]

@@ -6,15 +6,14 @@ not, so that nothing is written while nothing happens. Nor are the steps told on
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Final
 
+from framepilot_operator.manifests.last_words import last_words
 from framepilot_operator.manifests.names import INSTANCE_LABEL, object_name
 from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.manifests.seen import SeenContainer, SeenPod, SeenTerminated
 
-_LONGEST_WORDS: Final = 400
 _IMAGE: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
@@ -77,18 +76,6 @@ def _ended(last: SeenTerminated) -> str:
     how = f"was ended by signal {last.signal}" if last.signal else f"ended with status {last.exit_code}"
     said = last_words(last.message)
     return f"{how}; its last words: {said}" if said else how
-
-
-def last_words(log: str) -> str | None:
-    """The last line of the end of a log; of a JSON line, its message."""
-    line = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), None)
-    if line is None:
-        return None
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return line[:_LONGEST_WORDS]
-    return str(entry.get("message", line))[:_LONGEST_WORDS] if isinstance(entry, dict) else line[:_LONGEST_WORDS]
 
 
 def _unwrapped(message: str) -> str:

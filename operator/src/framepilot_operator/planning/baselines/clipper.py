@@ -17,9 +17,8 @@ from framepilot_operator.planning.baselines.draft import (
     Draft,
     budgets_by_weight,
     finished,
-    full_count,
     infeasible,
-    with_last,
+    uniform,
 )
 from framepilot_operator.planning.workload import Configuration, Workload, WorkloadModule
 from framepilot_operator.planning.workload_search import Clock
@@ -43,8 +42,7 @@ def _cheapest(module: WorkloadModule, budget_ms: float) -> Draft | None:
     for device in sorted({each.device for each in module.configurations}):
         found = _aimd([each for each in module.configurations if each.device == device], budget_ms)
         if found is not None:
-            count = full_count(module.rate, found)
-            drafts.append(with_last(module, ((found, count),) if count else (), found, budget_ms))
+            drafts.append(uniform(module, found, budget_ms))
     return min(drafts, key=lambda draft: draft.cost, default=None)
 
 

@@ -67,6 +67,12 @@ def with_last(
     return Draft(tuple(saturated), (last, min(max(left, needed), last.throughput)))
 
 
+def uniform(module: WorkloadModule, configuration: Configuration, budget_ms: float) -> Draft:
+    """A draft of instances of one configuration, for which 2 d <= budget."""
+    count = full_count(module.rate, configuration)
+    return with_last(module, ((configuration, count),) if count else (), configuration, budget_ms)
+
+
 def full_count(rate: float, configuration: Configuration) -> int:
     """How many instances of a configuration a rate saturates."""
     return int(rate / configuration.throughput * (1 + NEAR))

@@ -25,6 +25,7 @@ from framepilot_operator.planning.baselines.draft import (
     infeasible,
     inputs_of,
     least_latency_ms,
+    uniform,
     with_last,
 )
 from framepilot_operator.planning.workload import Configuration, Workload, WorkloadModule
@@ -85,7 +86,7 @@ def allocate(module: WorkloadModule, budget_ms: float, parts: Parts) -> Draft | 
     """Instances in rank order: as many of each configuration as may wait that long for what is left to them."""
     left = module.rate
     saturated: list[tuple[Configuration, int]] = []
-    ends = [] if parts.multi_tuple else [_uniform(module, each, budget_ms) for each in _last(module, budget_ms, parts)]
+    ends = [] if parts.multi_tuple else [uniform(module, each, budget_ms) for each in _last(module, budget_ms, parts)]
     for each in module.configurations if parts.multi_tuple else ():
         if each.latency_ms >= budget_ms or (not parts.dispatch and 2 * each.latency_ms > budget_ms):
             continue
@@ -104,7 +105,7 @@ def allocate(module: WorkloadModule, budget_ms: float, parts: Parts) -> Draft | 
     if not ends:
         # Without dummies nothing may collect fast enough; the fastest then runs partly empty.
         fastest = min(module.configurations, key=lambda each: each.latency_ms)
-        return _uniform(module, fastest, budget_ms) if 2 * fastest.latency_ms <= budget_ms * (1 + NEAR) else None
+        return uniform(module, fastest, budget_ms) if 2 * fastest.latency_ms <= budget_ms * (1 + NEAR) else None
     return min(ends, key=lambda draft: draft.cost)
 
 
@@ -121,11 +122,6 @@ def _last(module: WorkloadModule, budget_ms: float, parts: Parts) -> list[Config
 def _own_rest(module: WorkloadModule, configuration: Configuration) -> float:
     rest = module.rate - full_count(module.rate, configuration) * configuration.throughput
     return rest if rest > module.rate * NEAR else configuration.throughput
-
-
-def _uniform(module: WorkloadModule, configuration: Configuration, budget_ms: float) -> Draft:
-    count = full_count(module.rate, configuration)
-    return with_last(module, ((configuration, count),) if count else (), configuration, budget_ms)
 
 
 def _options(module: WorkloadModule, objective_ms: float, parts: Parts) -> list[tuple[float, Draft]]:

@@ -13,10 +13,9 @@ from framepilot_operator.planning.baselines.draft import (
     NEAR,
     Draft,
     finished,
-    full_count,
     infeasible,
     inputs_of,
-    with_last,
+    uniform,
 )
 from framepilot_operator.planning.workload import Configuration, Workload, WorkloadModule
 from framepilot_operator.planning.workload_search import Clock
@@ -32,12 +31,12 @@ def inferline(workload: Workload, cost_model: CostModel, _clock: Clock) -> Workl
         module.name: min(module.configurations, key=lambda each: (each.latency_ms, each.price))
         for module in workload.modules
     }
-    drafts = {module.name: _uniform(module, chosen[module.name]) for module in workload.modules}
+    drafts = {module.name: _filled(module, chosen[module.name]) for module in workload.modules}
     while True:
         best: tuple[float, WorkloadModule, Configuration] | None = None
         for module in workload.modules:
             for each in module.configurations:
-                saved = drafts[module.name].cost - _uniform(module, each).cost
+                saved = drafts[module.name].cost - _filled(module, each).cost
                 if saved <= drafts[module.name].cost * NEAR or (best is not None and saved <= best[0]):
                     continue
                 latency_ms = {name: 2 * configuration.latency_ms for name, configuration in chosen.items()}
@@ -47,11 +46,9 @@ def inferline(workload: Workload, cost_model: CostModel, _clock: Clock) -> Workl
             return finished(workload, cost_model, drafts, "InferLine")
         _, module, each = best
         chosen[module.name] = each
-        drafts[module.name] = _uniform(module, each)
+        drafts[module.name] = _filled(module, each)
 
 
-def _uniform(module: WorkloadModule, configuration: Configuration) -> Draft:
+def _filled(module: WorkloadModule, configuration: Configuration) -> Draft:
     """Instances of one configuration, the last filled up so that its batch is collected within one batch's time."""
-    count = full_count(module.rate, configuration)
-    saturated = ((configuration, count),) if count else ()
-    return with_last(module, saturated, configuration, 2 * configuration.latency_ms)
+    return uniform(module, configuration, 2 * configuration.latency_ms)
