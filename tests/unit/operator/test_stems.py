@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from framepilot.contract.observed import (
     BatchCount,
-    ObservedModule,
     ObservedPipeline,
     ObservedStage,
     ObservedState,
@@ -25,7 +24,7 @@ from framepilot_operator.decision import decide
 from framepilot_operator.manifests.owner import Owner
 from framepilot_operator.planning.profile import ModuleProfile, from_observed
 from framepilot_operator.planning.stems import Stem, counted_once, stems
-from support.snapshots import DIGEST, declared_runtime, module, observed
+from support.snapshots import declared_runtime, module, observed
 
 CAMERA = {"name": "door", "source": "rtsp://door/main", "fps": 10}
 A, B, C = ("cameras/a", "face"), ("cameras/b", "face"), ("cameras/c", "face")

@@ -4,21 +4,21 @@ A profile is of a model alone. Where an instance runs a part of several models o
 profiles has that part once for each: cycles are taken to be longer than they are, and a device to be busier. As soon as
 batches run, what they are charged with says what a module takes beside the others, and all charges add up to what the
 device took (`tuning/fit.py`). Nothing is taken off what was learnt so. This is for the time before, and for modules
-that get nothing to run: what is taken off their profiles, whose stage takes S(b) with b pictures.
+that get nothing to run. S(b) is what the stage that they share takes with b pictures.
 
-Same pictures. A picture that several modules have goes through a stage once: in one batch, or in several, as what it
+*Same pictures.* A picture that several modules have goes through a stage once: in one batch, or in several, as what it
 gave is kept with the picture for those that come later. Of other pictures nothing is saved, since a batch of several
 modules is no larger than the largest of theirs. So a stem is of modules that have the same pictures for sure: those
 that take frames, of services that share the readers of all their streams, and those of one service that take the same
 detections.
 
-Device time. Each of n modules pays S(b) / n, as it will be charged. Where others of the same pictures have run, their
-charges have S in them already: new ones pay together for what these did not.
+*Device time.* Each of n modules pays S(b) / n, as it will be charged. Where some have run, their charges have S in them
+already: those that are new pay together for what is not.
 
-The cycle is a promise, so it must not be too short. What waits at a module came since it ran last; of two that have the
-same pictures the one that waits for longer has all that the other one has. So in a cycle, in which each runs what waits,
-the stage runs on no more pictures than the largest of their batches has. Sizes are still to be chosen, one module at a
-time; as S never falls with the size,
+*The cycle* is what objectives are promised by, so it must not be too short. What waits at a module came since it ran
+last. In a cycle, in which each runs what waits, the stage runs on what came since anybody ran before; and the module
+that runs last has all of that in its batch. So S counts for the largest of their batches. Sizes are still to be chosen,
+one module at a time; as S never falls with the size,
 
     S(largest)  <=  sum of S(b)  -  (n - 1) S(least),
 
