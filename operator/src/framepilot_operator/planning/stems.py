@@ -17,8 +17,8 @@ already: those that are new pay together for what is not.
 
 *The cycle* is what objectives are promised by, so it must not be too short. What waits at a module came since it ran
 last. In a cycle, in which each runs what waits, the stage runs on what came since anybody ran before; and the module
-that runs last has all of that in its batch. So S counts for the largest of their batches. Sizes are still to be chosen,
-one module at a time; as S never falls with the size,
+that runs last has all of that in its batch. It does so at once, as whoever has items waiting joins. So S counts for the
+largest of their batches. Sizes are still to be chosen, one module at a time; as S never falls with the size,
 
     S(largest)  <=  sum of S(b)  -  (n - 1) S(least),
 
@@ -27,7 +27,8 @@ of S(b) off its device time. With the smallest sizes that is all that is shared,
 for it; larger ones count for more than they take, until it is learnt what they do.
 
 Both hold while nothing is dropped: an overloaded service may run other frames of a camera than its neighbour does. One
-that prepares a picture when its neighbour is done with it already pays in full, but then the device had no queue.
+that prepares a picture when its neighbour is done with it already pays in full, but then the device had no queue. As
+everywhere in a plan, a batch that had begun when an item came is not in its cycle; here it is one of several modules.
 """
 
 from __future__ import annotations
