@@ -176,6 +176,20 @@ def test_what_is_shared_is_charged_by_items_and_a_head_to_its_module() -> None:
     assert done["p1"].seconds == pytest.approx(shared_s * 1 / 4 + own_s)
 
 
+def test_how_long_a_stage_takes_is_told_as_it_was_measured_and_how_much_it_is_of_each_program() -> None:
+    stages = two_heads()
+    (before,) = stages.plan.observed()
+    (ready,) = (each for _, each in stages.plan.shared())
+    assert [(point.pictures, point.ms / 1000) for point in before.points] == [*ready.latency.points]
+    flops = [stages.merged.members[name].flops for name in before.modules]
+    assert [share * whole for share, whole in zip(before.shares, flops, strict=True)] == pytest.approx(
+        [before.share * max(flops)] * 2, rel=1e-3
+    )
+    ready.ran(1, 100.0)
+    (after,) = stages.plan.observed()
+    assert after.points == before.points
+
+
 def test_partners_are_those_that_share_a_stage() -> None:
     stages = running([[*STEM, SIGMOID], [*STEM, POOL], [POOL, SIGMOID], [POOL, RELU]])
     lanes = {name: module.lane for name, module in stages.modules.items()}

@@ -227,18 +227,28 @@ class ObservedModule(Observation):
         return self.serving is not None and (self.rollout is None or self.rollout.state in SETTLED)
 
 
+class StagePoint(Observation):
+    """Measured duration of a stage on so many pictures at once."""
+
+    pictures: int
+    ms: float
+
+
 class ObservedStage(Observation):
     """A beginning that several modules have in common, which runs once for all of them.
 
     `modules` are these, sorted, each `<namespace>/<service>/<module>`. `nodes` are the graph's nodes in it, `share`,
-    0..1, is its part of the arithmetic of the largest program that uses it. What follows only rises: `batches` that
-    ran, `pictures` that they had, `items` that these served, as one picture may serve several modules, and `seconds`
-    that the device took for them.
+    0..1, is its part of the arithmetic of the largest program that uses it; `shares` are those of the program of each
+    module. `points` were measured when it was compiled, as the profiles of modules are. What follows only rises:
+    `batches` that ran, `pictures` that they had, `items` that these served, as one picture may serve several modules,
+    and `seconds` that the device took for them.
     """
 
     modules: tuple[str, ...] = ()
     nodes: int = 0
     share: float = 0
+    shares: tuple[float, ...] = ()
+    points: tuple[StagePoint, ...] = ()
     batches: int = 0
     pictures: int = 0
     items: int = 0

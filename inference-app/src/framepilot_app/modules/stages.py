@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from framepilot.contract.observed import ObservedStage
+from framepilot.contract.observed import ObservedStage, StagePoint
 from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.graphs.forms import Parameters
@@ -36,6 +36,11 @@ class ReadyStage:
     pictures: int = 0
     items: int = 0
     seconds: float = 0.0
+    measured: LatencyModel = field(init=False)
+    """What `latency` was before it ran for anybody."""
+
+    def __post_init__(self) -> None:
+        self.measured = self.latency
 
     def ran(self, pictures: int, seconds: float) -> None:
         """It ran on so many pictures, and the device took so long."""
@@ -50,12 +55,15 @@ class ReadyStage:
 
     def observed(self, shared: SharedStage, merged: Merged) -> ObservedStage:
         """What `/status` says of it."""
-        largest = max((merged.members[name] for name in shared.users), key=lambda member: member.flops)
         steps = [merged.members[shared.users[0]].steps[kernel.name] for kernel in shared.stage.kernels]
+        flops = sum(step.flops for step in steps)
+        shares = tuple(round(flops / max(merged.members[name].flops, 1), 4) for name in shared.users)
         return ObservedStage(
             modules=shared.users,
             nodes=sum(step.nodes for step in steps),
-            share=round(sum(step.flops for step in steps) / max(largest.flops, 1), 4),
+            share=min(shares),
+            shares=shares,
+            points=tuple(StagePoint(pictures=size, ms=seconds * 1000) for size, seconds in self.measured.points),
             batches=self.batches,
             pictures=self.pictures,
             items=self.items,

@@ -12,6 +12,8 @@ the modules that get most are served cheapest, and a size that never fills saves
 another plan is clearly better, or the device cannot keep up with what arrives, so that noise in a profile moves
 nothing.
 
+What modules run once for all of them is no matter here: profiles come with it counted once (`stems.py`), or as learnt.
+
 A service of which a module is not measured yet serves nothing through it, so it holds up none of the others: its
 modules that are measured keep their sizes, and count for the cycle.
 """

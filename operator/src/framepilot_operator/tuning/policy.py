@@ -19,7 +19,9 @@ from framepilot_operator.planning.load import Key, busy_share, spare
 from framepilot_operator.planning.member import KEPT, USABLE, Member, worst_case_ms
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.planner import plan
+from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.planning.rates import ItemRate
+from framepilot_operator.planning.stems import counted_once, stems
 from framepilot_operator.tuning.fit import finding, scaled
 from framepilot_operator.tuning.memory import Better, Look, TunerMemory
 
@@ -55,16 +57,23 @@ Decision = Keep | Change
 def tune(look: Look, memory: TunerMemory | None, now: float) -> tuple[Decision, TunerMemory]:
     """What the services of an instance shall run, and what to remember; `now` is in Unix seconds."""
     known = (memory or TunerMemory.begun(look, now)).after(look, now)
-    profiles = {
-        key: scaled(profile, known.fits[key].believed) if key in known.fits else profile
-        for key, profile in look.profiles.items()
-    }
+    profiles = _profiles(look, known)
     rates = _rates(look, known)
     planned = plan([service for service, _ in look.services], profiles, look.told, rates)
     members = [Member.of(service, profiles, look.told.get(service.key)) for service, _ in look.services]
     decision, known = _decided(look, known, _Question(planned, members, rates), now)
     known = replace(known, verdict=f"{decision.what}: {decision.reason}")
     return replace(decision, plans={key: _explained(each, known) for key, each in decision.plans.items()}), known
+
+
+def _profiles(look: Look, known: TunerMemory) -> dict[Key, ModuleProfile]:
+    """Those that hold now: of modules that ran as it was learnt, of the others with what they share counted once."""
+    learnt = {
+        key: scaled(profile, known.fits[key].believed)
+        for key, profile in look.profiles.items()
+        if key in known.fits and known.fits[key].windows
+    }
+    return counted_once(look.profiles, learnt, stems(look.services, look.observed))
 
 
 def _rates(look: Look, known: TunerMemory) -> dict[Key, ItemRate]:
