@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -11,6 +12,7 @@ from benchmarks.many_pipelines import SETTLE_S, ManyPipelines, first_frames, sam
 from benchmarks.process_use import Memory
 from benchmarks.result import Result, spread
 from benchmarks.turns import running, stop
+from framepilot.contract.observed import ObservedState
 from support.partial_app import PARTS
 
 PERCENT = 75
@@ -29,36 +31,62 @@ def run(folder: Path, pipelines: int, rounds: int, seconds: float) -> Result:
         arms[part] = ManyPipelines(folder / part, models, *cache, command=command, joint=joint)
     apps = [each.app for each in arms.values()]
     memory_mb: dict[str, float] = {}
-    fps: dict[str, list[float]] = {part: [] for part in arms}
+    served: dict[str, list[float]] = {part: [] for part in arms}
+    item_ms: dict[str, list[float]] = {part: [] for part in arms}
     try:
         with running(*apps):
             for each in arms.values():
                 each.want(first_frames)
             for each in arms.values():
                 each.in_force()
+        fps = LEAST_FPS
+        for each in reversed(arms.values()):
+            with running(each.app):
+                fps = each.highest_fps(CAMERAS, fps)
+        print(f"white box: without a part, {CAMERAS} cameras of {fps:.1f} frames/s", flush=True)
         for part, each in arms.items():
             with running(each.app):
-                each.under(same_cameras(CAMERAS, each.highest_fps(CAMERAS, LEAST_FPS)))
+                each.under(same_cameras(CAMERAS, fps))
             memory_mb[part] = Memory.of(each.app.process.pid).times(1)
         for _ in range(rounds):
             for part, each in arms.items():
                 with running(each.app):
                     each.window(SETTLE_S)
-                    fps[part].append(each.window(seconds).fps)
+                    before = _used(each.app.status())
+                    served[part].append(each.window(seconds).fps)
+                    device_s, items = (after - b for after, b in zip(_used(each.app.status()), before, strict=True))
+                    item_ms[part].append(1000 * device_s / max(items, 1))
     finally:
         stop(apps)
-    ratios = {part: [one / all_ for one, all_ in zip(fps[part], fps[WHOLE], strict=True)] for part in arms}
+    ratios = {part: _to_whole(served, part) for part in arms}
+    costs = {part: _to_whole(item_ms, part) for part in arms}
     rows = [
-        ("without", "memory, MB", "items/s", "to all parts, pair by pair"),
-        *((part, f"{memory_mb[part]:,.0f}", spread(fps[part], 0), spread(ratios[part])) for part in arms),
+        ("without", "memory, MB", "items/s", "to all parts", "device time of an item, ms", "to all parts"),
+        *(
+            (
+                *(part, f"{memory_mb[part]:,.0f}", spread(served[part], 0), spread(ratios[part])),
+                *(spread(item_ms[part]), spread(costs[part])),
+            )
+            for part in arms
+        ),
     ]
     return Result(
         title="What each part is worth",
         method=f"{pipelines} pipelines that share {PERCENT} % of the backbone, and {CAMERAS} cameras that all of them "
-        "see, at the highest rate at which hardly a frame is left out. Each app is without one part, by changing it in "
-        "its process. *Compilation* is that of a stage into one script; *results kept* are those of shared stages, for "
-        "pipelines that come later with the same picture.",
+        "see, for all apps at the highest rate at which one of them leaves out hardly a frame. Each app is without one "
+        "part, by changing it in its process; ratios are pair by pair. *Compilation* is that of a stage into one "
+        "script; *results kept* are those of shared stages, for pipelines that come later with the same picture.",
         rows=rows,
-        figures={f"without_{part.replace(' ', '_')}": median(ratios[part]) for part in arms},
+        figures={f"without_{part.replace(' ', '_')}": median(ratios[part]) for part in arms}
+        | {f"item_ms_without_{part.replace(' ', '_')}": median(costs[part]) for part in arms},
         gates=[],
     )
+
+
+def _used(state: ObservedState) -> tuple[float, int]:
+    """Seconds of the device's time, and the items that had them."""
+    return sum(each.device_s for each in state.pipelines), sum(each.items for each in state.modules)
+
+
+def _to_whole(found: Mapping[str, Sequence[float]], part: str) -> list[float]:
+    return [one / whole for one, whole in zip(found[part], found[WHOLE], strict=True)]
