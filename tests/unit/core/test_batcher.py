@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot.scheduling.batcher import BatchPolicy, Drop, Run, Waiting, WaitUntil, decide
+from framepilot.scheduling.batcher import BatchPolicy, Drop, Run, Waiting, WaitUntil, decide, holds_until
 from framepilot.scheduling.latency import LatencyModel, batch_sizes
 
 LATENCY = LatencyModel.measured([(1, 0.010), (2, 0.015), (4, 0.025), (8, 0.045)])
@@ -100,3 +100,24 @@ def test_time_alone_empties_any_queue(waiting, latency, cap, max_wait):
             case WaitUntil(time):
                 now = time
     raise AssertionError(f"{len(rest)} items are stuck")
+
+
+@given(items, latencies, st.integers(1, 32), st.floats(0, 0.1), st.floats(0, 2), st.floats(0, 1))
+def test_a_decision_holds_for_as_long_as_is_said(waiting, latency, cap, max_wait, now, share):
+    policy = BatchPolicy(batch_sizes(cap), max_wait)
+    view = Waiting(*zip(*waiting, strict=True)) if waiting else Waiting((), (), ())
+    decision = decide(view, now, latency, policy)
+    until = min(holds_until(view, decision, latency, policy), 10.0)
+    then = now + share * (until - now)
+    if now <= then < until:
+        assert decide(view, then, latency, policy) == decision
+
+
+def test_a_full_batch_that_nobody_hurries_holds_for_ever_and_one_that_shrinks_for_a_deadline_not_at_all():
+    policy = BatchPolicy((1, 2), 1.0)
+    latency = LatencyModel(((1, 0.1), (2, 0.4)))
+    waiting = queue(1.0, 1.0, enforced=False)
+    assert holds_until(waiting, Run(2), latency, policy) == math.inf
+    hurried = queue(0.2, 1.0)
+    assert decide(hurried, 0.0, latency, policy) == Run(1)
+    assert holds_until(hurried, Run(1), latency, policy) == -math.inf

@@ -79,6 +79,21 @@ def decide(queue: Waiting, now: float, latency: LatencyModel, policy: BatchPolic
     return Run(size) if now >= run_at else WaitUntil(run_at)
 
 
+def holds_until(queue: Waiting, decision: Decision, latency: LatencyModel, policy: BatchPolicy) -> float:
+    """Before this time the decision is the same, if nothing comes or goes; monotonic seconds, and maybe past.
+
+    So who has many queues need not decide on all of them anew for each batch of one.
+    """
+    match decision:
+        case WaitUntil(time):
+            return time
+        case Run(size) if size == policy.sizes[-1]:
+            enforced = (each for each, is_enforced in zip(queue.deadlines, queue.enforced, strict=True) if is_enforced)
+            return min(enforced, default=math.inf) - latency.seconds(size)
+        case _:
+            return -math.inf
+
+
 def _largest_in_time(queue: Waiting, now: float, latency: LatencyModel, policy: BatchPolicy, waiting: int) -> int:
     """The largest size with which every enforced item of the batch makes its deadline (1 always does: see Drop)."""
     best = policy.sizes[0]

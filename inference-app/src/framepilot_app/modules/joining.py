@@ -28,6 +28,8 @@ class Joining:
 
     def fits(self, lane: Lane, items: Sequence[Item]) -> bool:
         """Whether these may run with it, too: all that is enforced can still be done in time."""
+        if len(self._pictures) >= self._most and items[0].prepared not in self._pictures:
+            return False
         new = [item.prepared for item in items]
         if len(self._pictures.union(new)) > self._most:
             return False

@@ -16,7 +16,7 @@ import torch
 
 from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ObservedEngine, ProfilePoint
-from framepilot.scheduling.batcher import BatchPolicy, Decision, Drop, Run, WaitUntil, decide
+from framepilot.scheduling.batcher import BatchPolicy, Decision, Drop, Run, WaitUntil, decide, holds_until
 from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.graphs.engine import Compiled
 from framepilot_app.graphs.identity import Member
@@ -65,6 +65,17 @@ class Version:
     """Its program opened up, if it runs on the engine that can run parts of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was decided under a policy, and until when it holds if there have been no more changes than these."""
+
+    changes: int
+    policy: BatchPolicy
+    until: float
+    decision: Decision
+    urgency: Urgency
+
+
 class Lane:
     """Items come from the workers (`push`), batches are taken by the device thread (`decide`, `take`)."""
 
@@ -85,6 +96,9 @@ class Lane:
         self._batches: dict[int, tuple[int, float]] = {}
         self._queue = FairQueue()
         self._lock = threading.Lock()
+        # Of what a decision depends on, besides time and policy.
+        self._changes = 0
+        self._decided: _Decided | None = None
 
     @property
     def name(self) -> str:
@@ -110,11 +124,21 @@ class Lane:
     def push(self, items: Sequence[Item]) -> None:
         """Add prepared items."""
         with self._lock:
+            self._changes += 1
             self._queue.push(items)
 
     def decide(self, now: float, policy: BatchPolicy) -> tuple[Decision, Urgency]:
         """What to do now, and how urgent what waits is."""
+        decided = self._decided
+        if (
+            decided is not None
+            and decided.changes == self._changes
+            and decided.policy is policy
+            and now < decided.until
+        ):
+            return decided.decision, decided.urgency
         with self._lock:
+            changes = self._changes
             waiting = self._queue.waiting()
             priority = self._queue.priority
         urgency = Urgency(priority, min(waiting.deadlines, default=float("inf")))
@@ -124,6 +148,9 @@ class Lane:
             early = WaitUntil(decision.time - self.beside_s)
             then = decide(waiting, decision.time, self.latency, policy) if now >= early.time else early
             decision = decision if isinstance(then, Drop) else then
+        self._decided = _Decided(
+            changes, policy, holds_until(waiting, decision, self.latency, policy), decision, urgency
+        )
         return decision, urgency
 
     def usual_part_s(self) -> float:
@@ -137,6 +164,7 @@ class Lane:
     def take(self, decision: Run | Drop) -> list[Item]:
         """Take what was decided. Only the device thread takes, so what it decided on is still there."""
         with self._lock:
+            self._changes += 1
             if isinstance(decision, Run):
                 return self._queue.take(decision.size)
             dropped = self._queue.remove(decision.items)
@@ -149,20 +177,24 @@ class Lane:
     def take_with(self, sizes: Sequence[int], fits: Callable[[Sequence[Item]], bool]) -> list[Item]:
         """Take the most items that fit, by the largest of these sizes, ascending, with which they do; none if none do.
 
-        `fits` is asked under the lane's lock, and must be quick.
+        `fits` is asked under the lane's lock, and must be quick. More than what does not fit does not fit either.
         """
         with self._lock:
+            fewest = self._queue.first(sizes[0])
+            if len(fewest) < sizes[0] or not fits(fewest):
+                return []
             first = self._queue.first(sizes[-1])
-            for size in reversed(sizes):
-                if size <= len(first) and fits(first[:size]):
-                    return self._queue.take(size)
-        return []
+            size = next(size for size in reversed(sizes) if size <= len(first) and fits(first[:size]))
+            self._changes += 1
+            return self._queue.take(size)
 
     def observe(self, size: int, seconds: float, beside_s: float = 0.0) -> None:
         """A batch of this size took so long: it is counted, and the latency model follows.
 
         `beside_s` is what it took longer because other modules' items ran with it.
         """
+        with self._lock:
+            self._changes += 1
         count, together = self._batches.get(size, (0, 0.0))
         self._batches[size] = (count + 1, together + seconds)
         self.latency = self.latency.observed(size, seconds)
