@@ -352,7 +352,9 @@ class DeviceThread:
         ]
         most = max(module.policy.sizes[-1] for module in (due.module, *(module for module, _ in others)))
         joining = Joining(plan, due, now, most)
-        for module, lane in sorted(others, key=lambda each: (-each[1].priority, self.used_s.get(each[0].service, 0.0))):
+        # A full batch is open to few: with a hundred modules, not all of them need be put in order.
+        may = [each for each in others if (head := each[1].head) is not None and joining.open_to(head)]
+        for module, lane in sorted(may, key=lambda each: (-each[1].priority, self.used_s.get(each[0].service, 0.0))):
             items = lane.take_with(module.policy.sizes, functools.partial(joining.fits, lane))
             if items:
                 joining.add(Part(module, lane, items))

@@ -26,10 +26,12 @@ class Joining:
         self._until = math.inf
         self._count(due.lane, due.items)
 
+    def open_to(self, item: Item) -> bool:
+        """Whether there is room for its picture."""
+        return len(self._pictures) < self._most or item.prepared in self._pictures
+
     def fits(self, lane: Lane, items: Sequence[Item]) -> bool:
         """Whether these may run with it, too: all that is enforced can still be done in time."""
-        if len(self._pictures) >= self._most and items[0].prepared not in self._pictures:
-            return False
         new = [item.prepared for item in items]
         if len(self._pictures.union(new)) > self._most:
             return False

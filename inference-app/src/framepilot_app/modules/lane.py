@@ -117,6 +117,12 @@ class Lane:
         return len(self._queue)
 
     @property
+    def head(self) -> Item | None:
+        """The item that goes first, if any waits."""
+        with self._lock:
+            return self._queue.head
+
+    @property
     def batches(self) -> dict[int, tuple[int, float]]:
         """Batches that ran, by size: how many, and the seconds that they took together."""
         return self._batches.copy()

@@ -83,6 +83,11 @@ class FairQueue:
             enforced=[item.journey.frame.enforced for item in items],
         )
 
+    @property
+    def head(self) -> Item | None:
+        """The one that `take` would take first; it stays."""
+        return next(self._in_turn(), None)
+
     def first(self, most: int) -> list[Item]:
         """Those that `take` would take next, at most so many; they stay."""
         return list(itertools.islice(self._in_turn(), most))
