@@ -16,10 +16,13 @@ from framepilot_app.graphs.normal import normalise
 from framepilot_app.graphs.program import Node, NodeRef, ParameterRef, Program
 from support.merged_run import CPU, MergedRun, same_bits
 from support.networks import finish
+from support.pieces import pieces_of
 from support.random_programs import CHANNELS, IMAGE, SIDE, by_digest, member, parameters_of, words, write
 
 KEEP_ALL = CostModel(bytes_per_s=1e30, call_s=0)
 """Keeping a value costs nothing, so everything that is equal is shared."""
+WHOLE = 16
+"""So many pictures at once are a batch that is not cut."""
 COSTS = (KEEP_ALL, CostModel(), CostModel(flops_per_s=1e15, bytes_per_s=1e6), CostModel(call_s=math.inf))
 
 CONV, RELU, SIGMOID = ("conv", 0, 0), ("relu", 0, 0), ("sigmoid", 0, 0)
@@ -38,17 +41,18 @@ def shared(merged: Merged) -> dict[str, int]:
 
 
 @settings(max_examples=30)
-@given(words(), st.sampled_from(COSTS), st.integers(0, 2), st.integers(1, 3))
-def test_merged_results_are_those_of_the_programs_alone(words_, costs, more_outputs, size) -> None:
+@given(words(), st.sampled_from(COSTS), st.integers(0, 2), st.integers(1, 3), st.sampled_from((1, 2, WHOLE)))
+def test_merged_results_are_those_of_the_programs_alone(words_, costs, more_outputs, size, pictures) -> None:
     written = {f"p{index}": write(word, f"n{index}_", more_outputs) for index, word in enumerate(words_)}
-    merged = merge([member(name, *each) for name, each in written.items()], costs)
     tensors = by_digest(*(weights for _, weights in written.values()))
     batch = torch.randn(size, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(size))
-    found = MergedRun(merged, tensors)(*[batch] * len(written))
-    for name, (program, weights) in written.items():
-        types = {key: each.type for key, each in parameters_of(weights).items()}
-        alone = finish(torch_engine.compile(normalise(program, types), weights, CPU))(batch)
-        assert same_bits(found[name], alone), name
+    with pieces_of(pictures, IMAGE):
+        merged = merge([member(name, *each) for name, each in written.items()], costs)
+        found = MergedRun(merged, tensors)(*[batch] * len(written))
+        for name, (program, weights) in written.items():
+            types = {key: each.type for key, each in parameters_of(weights).items()}
+            alone = finish(torch_engine.compile(normalise(program, types), weights, CPU))(batch)
+            assert same_bits(found[name], alone), name
 
 
 @settings(max_examples=60)

@@ -6,9 +6,11 @@ most can be written into a script that torch's own interpreter runs (`script.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import torch
 
 from framepilot_app.graphs import aten
 from framepilot_app.graphs.script import Script, Slot
@@ -35,12 +37,29 @@ class Call(Protocol):
 
 
 class Instruction(NamedTuple):
-    """One call: the node that it ends with, where its result goes, and what nobody needs after it."""
+    """One call: the node that it ends with, where its result goes, and what nobody needs after it.
+
+    `piece` is how many items of a batch it takes at once, 0 for all.
+    """
 
     name: str
     call: Call
     slot: int
     dead: tuple[int, ...]
+    piece: int = 0
+
+    def run(self, values: Values) -> aten.Value:
+        """Make the call for all items, if need be for one piece after the other."""
+        if not self.piece:
+            return self.call(values)
+        taken = {slot: _pieces(values[slot], self.piece) for slot in self.call.takes()}
+        given = []
+        for index in range(max(map(len, taken.values()))):
+            own = [*values]
+            for slot, pieces in taken.items():
+                own[slot] = pieces[index]
+            given.append(self.call(own))
+        return given[0] if len(given) == 1 else torch.cat([each for each in given if isinstance(each, torch.Tensor)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,13 @@ def _maker(
                 *[_filled(argument, values) for argument in args],
                 **{key: _filled(argument, values) for key, argument in kwargs.items()},
             )
+
+
+def _pieces(value: aten.Value | None, size: int) -> Sequence[torch.Tensor]:
+    if not isinstance(value, torch.Tensor):
+        raise TypeError("only tensors run in pieces")
+    pieces: Sequence[torch.Tensor] = torch.ops.aten.split.Tensor(value, size)
+    return pieces
 
 
 def _slots(arguments: aten.Bound) -> Iterator[int]:

@@ -26,7 +26,8 @@ class Unary:
 class Kernel:
     """A node, and what is done to its output at once: `+ other`, then the activation.
 
-    `name` is what it defines, `shape` that of its output as the program says.
+    `name` is what it defines, `shape` that of its output as the program says. `piece` is how many items of a batch it
+    takes at once, 0 for all (`pieces.py`).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kernel:
     other: str | None = None
     unary: Unary | None = None
     shape: tuple[int, ...] = ()
+    piece: int = 0
 
     def inputs(self) -> tuple[str, ...]:
         """Names of all that it takes."""

@@ -3,7 +3,8 @@
 It is hashed from the operator, its arguments, and the identities of what it takes, down to the picture and the contents
 of parameters (a Merkle tree). So equal identities mean equal values for equal pictures, to the bit, and what is behind
 a difference differs, too. What runs as one kernel has one identity: fused with what follows it, a convolution rounds
-otherwise than alone. The shapes that a program claims are hashed as well, as engines choose layouts by them.
+otherwise than alone. The shapes that a program claims are hashed as well, as engines choose layouts by them. Whether
+a kernel runs in pieces (`pieces.py`) follows from all this.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from framepilot_app.graphs.fusion import Kernel, fuse
+from framepilot_app.graphs.fusion import Kernel
 from framepilot_app.graphs.operators import SPLITS, unshareable
 from framepilot_app.graphs.parameter import Parameter
+from framepilot_app.graphs.pieces import kernels_of
 from framepilot_app.graphs.program import Argument, ImageInput, Node, NodeRef, ParameterRef, Program
 from framepilot_app.graphs.work import flops_of, item_bytes
 
@@ -91,7 +93,7 @@ def identify(
     size = (-1, image.channels, image.height, image.width)
     picture = _hash("picture", size, preprocessing)
     found = _Finding(name, parameters, {image.name: picture}, {image.name: size})
-    for kernel in fuse(program, fusable):
+    for kernel in kernels_of(program, fusable):
         found.visit(kernel)
     outputs = tuple(found.names[output] for output in program.outputs)
     used = {parameters[each].digest: parameters[each] for each in program.parameters}
@@ -136,7 +138,7 @@ class _Finding:
         named = Node(identity, node.op, arguments, options, node.shape)
         parameters = tuple(node.parameters())
         self.steps[identity] = Step(
-            Kernel(identity, named, other, unary, kernel.shape),
+            Kernel(identity, named, other, unary, kernel.shape, kernel.piece),
             kernel.name,
             parameters,
             takes,

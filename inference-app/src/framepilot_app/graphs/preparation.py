@@ -48,6 +48,8 @@ class Preparation:
         self._slots = {name: slot for slot, name in enumerate(names)}
         self._dead = _last_uses(stage)
         self._packed_here = packs(device)
+        # Several threads wait for each other after every call, so more and shorter calls would cost more than is saved.
+        self._cut = self._packed_here and torch.get_num_threads() == 1
         self._types = {name: type_of(tensor) for name, tensor in stored.items()}
 
     def instruction(self, kernel: Kernel) -> Generator[None, None, Instruction | None]:
@@ -66,7 +68,8 @@ class Preparation:
                 self._constants[kernel.name] = ready([])
             return None
         dead = tuple(self._slots[name] for name in self._dead[kernel.name])
-        return Instruction(kernel.name, ready, self._slots[kernel.name], dead)
+        piece = kernel.piece if self._cut else 0
+        return Instruction(kernel.name, ready, self._slots[kernel.name], dead, piece)
 
     @property
     def forms(self) -> tuple[Form, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from framepilot_app.graphs.fusion import Kernel, fuse
+from framepilot_app.graphs.fusion import Kernel
+from framepilot_app.graphs.pieces import kernels_of
 from framepilot_app.graphs.program import Program
 
 
@@ -29,7 +30,7 @@ class Stage:
         """All of a program; `fusable` names the convolutions that oneDNN will run."""
         image = program.input
         shape = (-1, image.channels, image.height, image.width)
-        return cls({image.name: shape}, fuse(program, fusable), program.outputs)
+        return cls({image.name: shape}, kernels_of(program, fusable), program.outputs)
 
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that it takes, once each."""

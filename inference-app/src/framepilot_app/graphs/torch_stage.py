@@ -113,10 +113,9 @@ class TorchStage:
 
 
 def _run(instruction: Instruction, values: Values) -> None:
-    name, call, slot, dead = instruction
     try:
-        values[slot] = call(values)
+        values[instruction.slot] = instruction.run(values)
     except Exception as error:
-        raise EngineError(f"{name}: cannot be run: {first_line(error)}") from error
-    for unneeded in dead:
+        raise EngineError(f"{instruction.name}: cannot be run: {first_line(error)}") from error
+    for unneeded in instruction.dead:
         values[unneeded] = None
