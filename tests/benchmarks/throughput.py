@@ -23,10 +23,10 @@ from framepilot_app.graphs.engine import Compiled
 from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.model import Model
 from framepilot_app.models.verify import open_model
-from framepilot_app.modules.device import Loading
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.line import Line
 from framepilot_app.modules.loading import Candidate, load
+from framepilot_app.modules.loadings import Loading
 from support.running_modules import RunningModules
 from support.samples.build import build as samples
 from support.samples.build import root

@@ -188,7 +188,7 @@ class App:
         controller = self._controller
         services = [*controller.services.values()]
         device = self._machinery.device
-        plan = device.plan
+        plan = device.together.plan
         accounts = self._parameters.of(
             (service.name, lane.version.compiled)
             for service in services

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from framepilot.scheduling.latency import LatencyModel
-from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate, Loading
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
 from support.eventually import eventually

@@ -49,7 +49,7 @@ class Together:
         self.late: queue.Queue[ItemsLate] = queue.Queue()
         self.thread = DeviceThread(CPU, self.done.put, self.late.put)
         self.thread.set_modules(tuple(self.modules))
-        self.plan = self.thread.plan = joint_plan(parameters, self.modules)
+        self.plan = self.thread.together.plan = joint_plan(parameters, self.modules)
 
     def __enter__(self) -> Together:
         self.thread.start()
@@ -126,10 +126,10 @@ def test_those_that_wait_for_more_run_once_they_are_enough_together(models) -> N
     due, _ = together.thread._look(now)
     assert due is not None
     assert due[2].size == 2
-    together.thread.expelled[together.modules[1].lane] = "it failed"
+    together.thread.together.expelled[together.modules[1].lane] = "it failed"
     assert together.thread._look(now)[0] is None
-    together.thread.expelled.clear()
-    together.thread.plan = None
+    together.thread.together.expelled.clear()
+    together.thread.together.plan = None
     assert together.thread._look(now)[0] is None
 
 
@@ -183,8 +183,8 @@ def test_a_model_that_raises_costs_its_own_items_and_the_others_go_on_together(m
         assert [item.prepared for item in failed] == [pictures[0]]
         assert all(done.module is together.modules[2] for done in results if isinstance(done.outputs, Exception))
         assert all(right(done) for done in results if not isinstance(done.outputs, Exception))
-        assert dict(together.thread.expelled) == {together.modules[2].lane: "thirteen"}
-        assert together.thread.plan is together.plan
+        assert dict(together.thread.together.expelled) == {together.modules[2].lane: "thirteen"}
+        assert together.thread.together.plan is together.plan
         # It is charged with the batch that it spoilt.
         assert sum(together.thread.used_s.values()) == pytest.approx(together.thread.busy_s)
         common = picture(40)
@@ -207,9 +207,9 @@ def test_a_stage_that_fails_though_nobody_does_alone_ends_the_plan_with_its_reas
         together.push(number, picture(1), picture(2))
     with together:
         assert all(right(done) for done in together.results(4))
-        assert together.thread.plan is None
-        assert together.thread.plan_failed == "no memory"
-        assert not together.thread.expelled
+        assert together.thread.together.plan is None
+        assert together.thread.together.failed == "no memory"
+        assert not together.thread.together.expelled
         together.push(0, picture(3))
         assert all(right(done) for done in together.results(1))
 
@@ -251,7 +251,7 @@ def test_infinity_from_one_head_costs_its_own_frames_only(tmp_path: Path) -> Non
     for number, module in enumerate(modules):
         model = write_headed(tmp_path, f"head{number}", head=number, overflows=number == 1)
         module.switch(Lane(module.service, "a", loaded(model, parameters), CPU))
-    first.device.plan = plan = joint_plan(parameters, modules)
+    first.device.together.plan = plan = joint_plan(parameters, modules)
     outcomes: dict[str, list] = {service.service: [] for service in (first, second)}
     lines = [Line(outcomes[service.service].append) for service in (first, second)]
     frames = [pixels.picture for pixels in map(picture, [0, 255, 0, 255, 0])]
@@ -265,7 +265,7 @@ def test_infinity_from_one_head_costs_its_own_frames_only(tmp_path: Path) -> Non
                 inlet.offer(pixels, 1, sequence, 1e9, 0.0)
         for line in lines:
             eventually(lambda line=line: line.empty, "all frames to end")
-        assert first.device.plan is plan
+        assert first.device.together.plan is plan
     assert all(isinstance(outcome, Delivered) for outcome in outcomes["s/0"])
     ends = [None if isinstance(outcome, Delivered) else outcome.reason for outcome in outcomes["s/1"]]
     assert ends == [None, DropReason.ERROR, None, DropReason.ERROR, None]

@@ -46,7 +46,7 @@ class Site:
     @property
     def stages(self) -> list[tuple[str, ...]]:
         """Whose the stages in force are."""
-        plan = self.device.plan
+        plan = self.device.together.plan
         return [] if plan is None else [each.users for each in plan.merged.stages]
 
     async def add(self, service: str, model: Model, name: str = "a") -> Module:
@@ -141,7 +141,7 @@ async def test_those_that_begin_alike_share_and_the_others_are_told_why_not(site
     assert [site.alone(service) for service in ("s/0", "s/1", "s/9")] == [None, None, NOBODY]
     site.feed()
     await site.all_right()
-    (observed,) = site.device.plan.observed()
+    (observed,) = site.device.together.plan.observed()
     assert (observed.modules, observed.items) == (("s/0/a", "s/1/a"), 2)
     assert observed.nodes == 4
     assert observed.share > 0.9
@@ -158,34 +158,34 @@ async def test_modules_come_go_and_are_swapped_while_items_run_and_none_is_lost(
     await site.add("s/0", models[0])
     flowing = asyncio.create_task(flow())
     await site.add("s/1", models[1])
-    plans = [site.device.plan]
+    plans = [site.device.together.plan]
     await site.add("s/2", models[2])
-    plans.append(site.device.plan)
+    plans.append(site.device.together.plan)
     await site.swap("s/1", models[3])
-    plans.append(site.device.plan)
+    plans.append(site.device.together.plan)
     await site.remove("s/0")
-    plans.append(site.device.plan)
+    plans.append(site.device.together.plan)
     assert site.stages == [("s/1/a", "s/2/a"), ("s/1/a",), ("s/2/a",)]
-    counted = site.device.plan.ready[0].items
-    await eventually_async(lambda: site.device.plan.ready[0].items > counted + 10, "items of the last plan")
+    counted = site.device.together.plan.ready[0].items
+    await eventually_async(lambda: site.device.together.plan.ready[0].items > counted + 10, "items of the last plan")
     stop.set()
     await flowing
     await site.all_right()
     assert len({*map(id, plans)}) == len(plans)
     assert all(plan is not None for plan in plans)
-    assert site.device.plan_failed is None
-    assert not site.device.expelled
+    assert site.device.together.failed is None
+    assert not site.device.together.expelled
 
 
 async def test_a_stage_that_is_there_is_not_compiled_again(site: Site, models, compilations) -> None:
     for number, compiled in enumerate([0, 3, 4, 5]):
         await site.add(f"s/{number}", models[number])
         assert len(compilations) == compiled, "the backbone once, and every head"
-    ready = {*site.device.plan.ready}
+    ready = {*site.device.together.plan.ready}
     await site.remove("s/3")
     await site.remove("s/0")
     assert len(compilations) == 5
-    assert {*site.device.plan.ready} < ready
+    assert {*site.device.together.plan.ready} < ready
     await site.swap("s/1", models[0])
     assert len(compilations) == 6
 
@@ -214,7 +214,7 @@ async def test_what_is_shared_is_in_memory_once_and_is_freed_with_the_last(site:
     await site.all_right()
     await site.remove("s/0")
     eventually(lambda: parameters.unique_bytes == BACKBONE_BYTES + HEAD_BYTES, "the head to be freed")
-    assert site.device.plan is None
+    assert site.device.together.plan is None
     assert site.alone("s/1") is None
     await site.remove("s/1")
     eventually(lambda: parameters.unique_bytes == parameters.referenced_bytes == 0, "all to be freed")
@@ -225,14 +225,14 @@ async def test_a_parameter_file_that_was_changed_leaves_the_plan_as_it_is_until_
 ) -> None:
     await site.add("s/0", models[0])
     await site.add("s/1", models[1])
-    plan = site.device.plan
+    plan = site.device.together.plan
     spoilt = write_headed(tmp_path, "spoilt", head=7)
     content = spoilt.weights.read_bytes()
     module = serving(spoilt, site.device.parameters, "s/2")
     spoilt.weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     site.modules["s/2/a"] = module
     await site.settled()
-    assert site.device.plan is plan
+    assert site.device.together.plan is plan
     reason = site.alone("s/2")
     assert reason.startswith("what it shares could not be run: ")
     assert "not those that were verified" in reason
@@ -257,7 +257,7 @@ async def test_a_plan_that_fails_while_it_is_made_leaves_the_one_before(
 ) -> None:
     await site.add("s/0", models[0])
     await site.add("s/1", models[1])
-    plan, unique = site.device.plan, site.device.parameters.unique_bytes
+    plan, unique = site.device.together.plan, site.device.parameters.unique_bytes
     make_ready = merging.make_ready
 
     def failing(*arguments):
@@ -266,7 +266,7 @@ async def test_a_plan_that_fails_while_it_is_made_leaves_the_one_before(
 
     monkeypatch.setattr(merging, "make_ready", failing)
     await site.add("s/2", models[2])
-    assert site.device.plan is plan
+    assert site.device.together.plan is plan
     assert site.alone("s/2") == f"what it shares could not be run: {reason}"
     site.feed()
     await site.all_right()
@@ -285,10 +285,10 @@ async def test_a_plan_that_was_dropped_is_made_again_with_the_next_change(site: 
     def fail(*_inputs):
         raise RuntimeError("it broke")
 
-    site.device.plan.ready[0].compiled = fail
+    site.device.together.plan.ready[0].compiled = fail
     site.feed()
     await site.all_right()
-    assert site.device.plan is None
+    assert site.device.together.plan is None
     assert site.alone("s/0") == site.alone("s/1") == "what it shares could not be run: it broke"
     before = len(compilations)
     await site.add("s/2", models[2])
@@ -314,7 +314,7 @@ async def test_a_model_under_another_name_is_the_same(site: Site, models, tmp_pa
     assert site.device.parameters.unique_bytes == BACKBONE_BYTES + HEAD_BYTES
     site.feed()
     await site.all_right()
-    (observed,) = site.device.plan.observed()
+    (observed,) = site.device.together.plan.observed()
     assert (observed.share, observed.pictures, observed.items) == (1.0, 1, 3)
 
 
@@ -324,7 +324,7 @@ async def test_one_that_is_declared_again_shares_while_its_predecessor_ends(site
     new = serving(models[2], site.device.parameters, "s/1")
     site.merger.follow([site.modules["s/0/a"], new, old])
     await asyncio.wait_for(asyncio.shield(site.merger._task), 60)
-    plan = site.device.plan
+    plan = site.device.together.plan
     assert plan.partners(new.lane) == {site.modules["s/0/a"].lane}
     assert plan.partners(old.lane) == frozenset()
 

@@ -25,9 +25,10 @@ from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.contest import Contest
-from framepilot_app.modules.device import DeviceThread, Loading
+from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.loading import Candidate, device_clock, load
+from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.memory import trim_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.rivals import Trial, asked, open_rivals, stopwatch

@@ -2,25 +2,19 @@
 
 Between two batches it looks at every lane, asks the pure batcher, and runs what is due: the highest priority first,
 then services by their shares, within one the tightest deadline first. Modules whose models begin alike join a batch
-that is due (`joint.py`). Candidates are loaded here too, step by step
-(`Loading`): at once while the device is idle, in a small share of the time in the gaps between batches, and in a
-smaller one under a load that leaves no gap, so that a swap always ends. Loading on a thread beside it would stall every
-batch by the interpreter's lock.
+that is due (`joint.py`). Candidates are loaded here too, step by
+step (`loadings.py`).
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import torch
 
@@ -29,23 +23,14 @@ from framepilot.scheduling.limits import Allowance
 from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.parameters import ParameterStore
-from framepilot_app.modules.joining import Joining
 from framepilot_app.modules.joint import Arrays, JointPlan, Part
 from framepilot_app.modules.lane import Lane, Urgency
 from framepilot_app.modules.limits import Limits
+from framepilot_app.modules.loadings import Loading, Loadings
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.shares import Shares
-
-GAP_SHARE: Final = 0.08
-"""Share of the time that loading may take in the gaps between batches: a batch that becomes due in the middle of a step
-waits for its end, so steps have to be rare for the tail of latencies not to show them."""
-
-BUSY_SHARE: Final = 0.04
-"""The same while a batch is due, so that a load that leaves no gap does not hold up a swap for ever."""
-
-QUIET_S: Final = 0.1
-"""Without a batch for so long the device is idle, and loading takes all of its time."""
+from framepilot_app.modules.together import Ready, Together
 
 LOADING_LOOK_S: Final = 0.002
 """How often it looks whether a candidate may go on."""
@@ -77,50 +62,6 @@ class ItemsLate:
     items: list[Item]
 
 
-class Loading:
-    """A candidate being loaded: a generator of bounded steps, and what they cost. Seconds."""
-
-    def __init__(self, steps: Generator[None, None, None], now: float) -> None:
-        self.done: Future[None] = Future()
-        self.spent_s = 0.0
-        self.longest_s = 0.0
-        self.cancelled = False
-        self._steps = steps
-        self._started_at = now
-
-    def within(self, share: float, now: float) -> bool:
-        """Whether it has had no more than this share of the time since it began."""
-        return self.spent_s <= share * (now - self._started_at)
-
-    def step(self, clock: Callable[[], float]) -> bool:
-        """Take one step. True when it has ended."""
-        if self.cancelled:
-            self._steps.close()
-            self.done.cancel()
-            return True
-        before = clock()
-        try:
-            next(self._steps)
-        except StopIteration:
-            self.done.set_result(None)
-        except Exception as error:  # noqa: BLE001 whatever a candidate does wrong is its own refusal
-            self.done.set_exception(error)
-        took = clock() - before
-        self.spent_s += took
-        self.longest_s = max(self.longest_s, took)
-        return self.done.done()
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A batch that could run now."""
-
-    urgency: Urgency
-    module: Module
-    lane: Lane
-    run: Run
-
-
 class DeviceThread:
     """Owns one device. `on_done` and `on_late` are called on the device thread and must hand the work on at once."""
 
@@ -135,12 +76,8 @@ class DeviceThread:
         self.device = device
         self.parameters = ParameterStore() if parameters is None else parameters
         """What all models on this device have of parameters."""
-        self.plan: JointPlan | None = None
-        """What several lanes run together; exchanged between two batches."""
-        self.plan_failed: str | None = None
-        """Why there is none any more, though there was one."""
-        self.expelled: WeakKeyDictionary[Lane, str] = WeakKeyDictionary()
-        """Lanes that failed in a batch with others, and why: they run alone."""
+        self.together = Together()
+        """Which lanes run together."""
         self.used_s: dict[str, float] = {}
         """Seconds of the device's time by service; what was shared is split by use."""
         self.busy_s = 0.0
@@ -149,7 +86,7 @@ class DeviceThread:
         self._on_late = on_late
         self._clock = clock
         self._modules: tuple[Module, ...] = ()
-        self._loadings: deque[Loading] = deque()
+        self._loadings = Loadings(clock)
         self._shares = Shares()
         self._limits = Limits()
         self._wake = threading.Event()
@@ -200,7 +137,7 @@ class DeviceThread:
 
     def load(self, loading: Loading) -> None:
         """Take the steps of a candidate in the gaps; one candidate after the other."""
-        self._loadings.append(loading)
+        self._loadings.add(loading)
         self._wake.set()
 
     def _run(self) -> None:
@@ -211,28 +148,14 @@ class DeviceThread:
             due, look_again_at = self._look(now)
             if due is None:
                 self._hand_over()
-            stepped = self._load_a_step(now, busy=due is not None)
+            stepped = self._loadings.step(now, self._ran_at, busy=due is not None)
             if due is not None:
                 self._execute(*due)
             elif not stepped:
                 longest_s = LOADING_LOOK_S if self._loadings else HEARTBEAT_S
                 self._wake.wait(min(max(look_again_at - now, 0.0), longest_s))
         self._hand_over()
-        for loading in self._loadings:
-            loading.cancelled = True
-            loading.step(self._clock)
-
-    def _load_a_step(self, now: float, *, busy: bool) -> bool:
-        """One step of the candidate whose turn it is, if it may take one now."""
-        if not self._loadings:
-            return False
-        loading = self._loadings[0]
-        share = BUSY_SHARE if busy else 1.0 if now - self._ran_at > QUIET_S else GAP_SHARE
-        if not loading.cancelled and not loading.within(share, now):
-            return False
-        if loading.step(self._clock):
-            self._loadings.popleft()
-        return True
+        self._loadings.close()
 
     def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
         """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
@@ -259,7 +182,7 @@ class DeviceThread:
                     if math.isfinite(decision.time):
                         waiting[lane] = (urgency, module)
         if not ready:
-            ready = self._full_together(waiting)
+            ready = self.together.full(waiting)
         self._shares.look(
             (each.module.service for each in ready), (module.service for module in self._modules if module.working)
         )
@@ -271,31 +194,6 @@ class DeviceThread:
     def _turn(self, each: Ready) -> tuple[int, float, float]:
         return -each.urgency.priority, self._shares.turn(each.module.service), each.urgency.deadline
 
-    def _full_together(self, waiting: Mapping[Lane, tuple[Urgency, Module]]) -> list[Ready]:
-        """Those that wait for more, though with others that they can run with they have enough for a batch."""
-        if self.plan is None:
-            return []
-        queued: dict[frozenset[Lane], int] = {}
-        ready = []
-        for lane, (urgency, module) in waiting.items():
-            if lane in self.expelled:
-                continue
-            company = self.plan.company(lane)
-            if company not in queued:
-                queued[company] = sum(
-                    other.queued for other in company if other in waiting and other not in self.expelled
-                )
-            if queued[company] >= module.policy.sizes[-1]:
-                size = max(size for size in module.policy.sizes if size <= lane.queued)
-                ready.append(Ready(urgency, module, lane, Run(size)))
-        return ready
-
-    def _partners(self, lane: Lane) -> frozenset[Lane]:
-        """Whose items may run with this lane's now."""
-        if self.plan is None or lane in self.expelled:
-            return frozenset()
-        return self.plan.partners(lane).difference(self.expelled)
-
     def longest_batch_s(self) -> float:
         """The longest that a batch, as they have lately been, holds the device, seconds."""
         longest_s = self._longest_s
@@ -306,8 +204,9 @@ class DeviceThread:
 
     def _execute(self, module: Module, lane: Lane, run: Run) -> None:
         part = Part(module, lane, lane.take(run))
-        if self.plan is not None and self._partners(lane):
-            self._execute_jointly(self.plan, part)
+        plan = self.together.plan
+        if plan is not None and self.together.partners(lane):
+            self._execute_jointly(plan, part)
         else:
             self._execute_part(part)
         self._longest_s = None
@@ -324,11 +223,11 @@ class DeviceThread:
             self._account(started_at, seconds)
             to_blame = [part for part in parts if not self._execute_part(part)]
             for part in to_blame:
-                self.expelled[part.lane] = first_line(error)
+                self.together.expelled[part.lane] = first_line(error)
             if to_blame:
                 self._charge(started_at, ((part.module.service, seconds / len(to_blame)) for part in to_blame))
             else:
-                self.plan, self.plan_failed = None, first_line(error)
+                self.together.give_up(first_line(error))
             return
         seconds = sum(each.seconds for each in done)
         self._account(started_at, seconds)
@@ -341,24 +240,15 @@ class DeviceThread:
 
     def _joined(self, plan: JointPlan, due: Part) -> list[Part]:
         """The batch that is due, and what joins it: who would be next goes first."""
-        partners = self._partners(due.lane)
         now = self._clock()
-        held = {service for service, limit in self._limits.allowances().items() if limit.free_at > now}
-        others = [
-            (module, lane)
-            for module in self._modules
-            for lane in module.lanes
-            if lane in partners and lane.queued and module.service not in held
-        ]
-        most = max(module.policy.sizes[-1] for module in (due.module, *(module for module, _ in others)))
-        joining = Joining(plan, due, now, most)
-        # A full batch is open to few: with a hundred modules, not all of them need be put in order.
-        may = [each for each in others if (head := each[1].head) is not None and joining.open_to(head)]
-        for module, lane in sorted(may, key=lambda each: (-each[1].priority, self.used_s.get(each[0].service, 0.0))):
-            items = lane.take_with(module.policy.sizes, functools.partial(joining.fits, lane))
-            if items:
-                joining.add(Part(module, lane, items))
-        return joining.parts
+        limits = self._limits.allowances()
+        held = {service for service, limit in limits.items() if limit.free_at > now}
+        may = (module for module in self._modules if module.service not in held)
+
+        def first(module: Module, lane: Lane) -> tuple[float, float]:
+            return -lane.priority, self.used_s.get(module.service, 0.0)
+
+        return self.together.joined(plan, due, may, now, first)
 
     def _execute_part(self, part: Part) -> bool:
         """Run one module's items by themselves; whether its program could."""

@@ -18,10 +18,11 @@ from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.merging import Merged, SharedStage, merge
 from framepilot_app.models.parameters import Pooled
-from framepilot_app.modules.device import DeviceThread, Loading
+from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.joint import JointPlan
 from framepilot_app.modules.lane import Lane, Opened
 from framepilot_app.modules.loading import TORCH, device_clock
+from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.memory import trim_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.stages import Contents, ReadyStage, contents_of, make_ready
@@ -101,19 +102,19 @@ class Merger:
 
     def alone(self, module: Module) -> str | None:
         """Why a module shares no stage with others; None: it does, or there is nobody to share with."""
-        lane, plan = module.lane, self._device.plan
+        lane, together = module.lane, self._device.together
         if lane is None or len(self._modules) < 2:
             return None
-        if lane in self._device.expelled:
-            return f"it failed in a batch with others: {self._device.expelled[lane]}"
-        if plan is not None and plan.partners(lane):
+        if lane in together.expelled:
+            return f"it failed in a batch with others: {together.expelled[lane]}"
+        if together.plan is not None and together.plan.partners(lane):
             return None
         if lane.version.opened is None:
             engine = lane.version.engines[0].name if lane.version.engines else TORCH
             return f"it runs on {engine}: only programs that torch runs are opened up"
         if self._task is not None and not self._task.done():
             return "what it shares is being prepared"
-        failed = self._device.plan_failed or self._failed
+        failed = together.failed or self._failed
         if failed is not None:
             return f"what it shares could not be run: {failed}"
         return "no other model here begins with the same arithmetic and parameters"
@@ -143,7 +144,7 @@ class Merger:
     def _planned(self, lanes: Mapping[str, Lane]) -> Planned:
         # Programs that share nothing with anybody run as they do alone.
         merged = merge(replace(_opened(lane).member, name=name) for name, lane in lanes.items()).sharing()
-        plan = self._device.plan
+        plan = self._device.together.plan
         known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready}
         missing = tuple(each for each in merged.stages if contents_of(each.stage) not in known)
         # Whoever uses a stage has all of its parameters.
@@ -162,8 +163,7 @@ class Merger:
         yield
         stages = [ready[contents_of(each.stage)] for each in merged.stages]
         members = {name: lanes[name] for name in merged.members}
-        self._device.plan = JointPlan(merged, members, stages, device) if members else None
-        self._device.plan_failed = None
+        self._device.together.exchange(JointPlan(merged, members, stages, device) if members else None)
 
 
 def _opened(lane: Lane) -> Opened:
