@@ -28,6 +28,7 @@ from support.another_end import with_another_end
 from support.merged_run import CPU, MergedRun, same_bits
 from support.networks import finish
 from support.samples.build import build
+from support.torch_threads import torch_threads
 
 pytestmark = [pytest.mark.samples, pytest.mark.timeout(600)]
 
@@ -100,10 +101,12 @@ def test_the_command_says_the_same(heads, tmp_path: Path) -> None:
 def test_modules_with_equal_parameters_load_them_once_and_free_them_with_the_last(heads) -> None:
     store = ParameterStore()
     versions: list[Version] = []
-    for model in heads:
-        finish(
-            load(Candidate.read(model, store), CPU, 1, 1, time.perf_counter, versions.append, lambda _: None)
-        )  # fmt: skip
+    # On several threads some weights are there twice.
+    with torch_threads(1):
+        for model in heads:
+            candidate = Candidate.read(model, store)
+            finish(load(candidate, CPU, 1, 1, time.perf_counter, versions.append, lambda _: None))
+        del candidate
     contents = [read_contents(model.weights).parameters for model in heads]
     each = [sum(found.type.nbytes for found in one.values()) for one in contents]
     distinct = {found.digest: found.type.nbytes for one in contents for found in one.values()}

@@ -23,6 +23,7 @@ from framepilot_app.graphs.fold import fold
 from framepilot_app.graphs.program import ImageInput, Node, NodeRef, ParameterRef, Program
 from framepilot_app.graphs.warm_up import warm_up
 from support.networks import Residual, finish, largest_difference
+from support.torch_threads import torch_threads
 
 CPU = torch.device("cpu")
 IMAGE = ImageInput("image", 4, 8, 8)
@@ -353,3 +354,18 @@ def test_warming_up_leaves_the_process_able_to_serve() -> None:
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     torch.set_flush_denormal(False)
+
+
+def test_with_several_threads_every_batch_size_gives_the_same_as_one_by_one_operators() -> None:
+    """Where oneDNN lays out a weight otherwise for one picture, as here with two threads."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(960, 320, 1), nn.ReLU6(), nn.Conv2d(320, 64, 1))
+    exported = from_module(module, torch.randn(1, 960, 4, 2))
+    with torch_threads(2):
+        compiled = finish(torch_engine.compile(exported.program, exported.weights, CPU))
+        for count in (1, 2, 4):
+            batch = torch.randn(count, 960, 4, 2)
+            with torch.inference_mode():
+                expected = module(batch)
+            assert torch.allclose(compiled(batch)[0], expected, atol=1e-4)
+            assert torch.equal(finish(compiled.steps(batch))[0], compiled(batch)[0])

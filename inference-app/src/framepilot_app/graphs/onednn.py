@@ -1,4 +1,4 @@
-"""A convolution by oneDNN, through torch: its weight in the library's own layout, a sum and an activation in one call.
+"""A convolution by oneDNN, through torch: its weight packed (`packed_weight.py`), a sum and an activation in one call.
 
 The operators are those that torch's own compiler uses on the CPU (`torch.ops.mkldnn`). They trust their caller: a
 summand of another shape is read past its end. So `SumCall` looks at shapes, and does the same in single operators where
@@ -16,32 +16,12 @@ import torch
 from framepilot_app.graphs.calls import Values
 from framepilot_app.graphs.convolution import Convolution
 from framepilot_app.graphs.fusion import Unary
+from framepilot_app.graphs.packed_weight import NO_PADDING, PackedWeight, operator
 from framepilot_app.graphs.script import NotScriptable, Script, Slot, Written
 
 _NONE: Final = Unary("none")
-_NO_PADDING: Final = [0, 0]
 _FLOAT32: Final = 6
 """The number of the type in torch's scripts (c10::ScalarType::Float)."""
-
-
-def pack(convolution: Convolution, weight: torch.Tensor, size: list[int] | None) -> torch.Tensor:
-    """The weight in oneDNN's layout: an opaque tensor, only good for the calls below.
-
-    `size` is that of a typical input, N x C x H x W. It decides the layout: without it the library may choose one
-    that it must change in every call (measured: 13 ms instead of 1 for a 1 x 1 convolution of 960 to 320 channels).
-    """
-    pairs = (convolution.stride, convolution.dilation, convolution.groups)
-    if convolution.transposed:
-        reorder = _onednn("_reorder_convolution_transpose_weight")
-        rest: tuple[object, ...] = (convolution.padding, _NO_PADDING, *pairs)
-    else:
-        reorder = _onednn("_reorder_convolution_weight")
-        rest = (convolution.padding, *pairs)
-    try:
-        return reorder(weight, *rest, size)
-    except RuntimeError:
-        # The size is a hint from the program; one that is impossible says nothing about the weight.
-        return reorder(weight, *rest, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +30,27 @@ class ConvolutionCall:
 
     function: Callable[..., torch.Tensor]
     image: int
+    weight: PackedWeight
+    bias: torch.Tensor | None
     rest: tuple[object, ...]
 
     @classmethod
     def of(
-        cls, convolution: Convolution, packed: torch.Tensor, bias: torch.Tensor | None, image: int, unary: Unary | None
+        cls, convolution: Convolution, weight: PackedWeight, bias: torch.Tensor | None, image: int, unary: Unary | None
     ) -> ConvolutionCall:
         """The image is in slot `image`."""
-        places = (convolution.padding, _NO_PADDING) if convolution.transposed else (convolution.padding,)
+        places = (convolution.padding, NO_PADDING) if convolution.transposed else (convolution.padding,)
         activation = _unary_arguments(unary or _NONE)
-        rest = (packed, bias, *places, convolution.stride, convolution.dilation, convolution.groups, *activation)
+        rest = (*places, convolution.stride, convolution.dilation, convolution.groups, *activation)
         name = "_convolution_transpose_pointwise" if convolution.transposed else "_convolution_pointwise"
-        return cls(_onednn(name), image, rest)
+        return cls(operator(name), image, weight, bias, rest)
 
     def __call__(self, values: Values) -> torch.Tensor:
         """Run it."""
-        return self.function(values[self.image], *self.rest)
+        image = values[self.image]
+        if not isinstance(image, torch.Tensor):
+            raise TypeError("a convolution takes a tensor")
+        return self.function(image, self.weight.of(image), self.bias, *self.rest)
 
     def takes(self) -> tuple[int, ...]:
         """The image."""
@@ -73,7 +58,8 @@ class ConvolutionCall:
 
     def write(self, script: Script) -> str:
         """As one operation."""
-        return script.call(self.function, (Slot(self.image), *self.rest))
+        image = Slot(self.image)
+        return script.call(self.function, (image, self.weight.write(script, image), self.bias, *self.rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +88,9 @@ class SumCall:
     ) -> SumCall:
         """`weight` is its size, out x in x h x w; `alone` the convolution without sum and activation."""
         attribute = None if unary is None else unary.attribute
-        packed, bias = alone.rest[:2]
         places = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
-        rest: tuple[object, ...] = (packed, bias, *places, "add", None, attribute, [], None)
-        function = _onednn("_convolution_pointwise", "binary")
+        rest: tuple[object, ...] = (*places, "add", None, attribute, [], None)
+        function = operator("_convolution_pointwise", "binary")
         return cls(function, alone, other, rest, unary is not None, weight, convolution, sizes)
 
     def __call__(self, values: Values) -> torch.Tensor:
@@ -115,7 +100,7 @@ class SumCall:
             raise TypeError("a convolution and a sum take tensors")
         shape = (image.shape[0], *self._result(tuple(image.shape[2:])))
         if other.shape == shape and other.dtype == torch.float32:
-            return self.function(image, other, *self.rest)
+            return self.function(image, other, self.alone.weight.of(image), self.alone.bias, *self.rest)
         result = self.alone(values) + other
         return result.relu() if self.relu else result
 
@@ -135,7 +120,8 @@ class SumCall:
             _expanded(script, image, (-1, *self.sizes)),
             _expanded(script, other, (count, *self._result(self.sizes[1:]))),
         )
-        return script.call(self.function, (*tensors, *self.rest))
+        weight = self.alone.weight.write(script, image)
+        return script.call(self.function, (*tensors, weight, self.alone.bias, *self.rest))
 
     def _result(self, size: tuple[int, ...]) -> tuple[int, int, int]:
         """C x H x W of the result for an image of this height and width."""
@@ -148,11 +134,6 @@ class SumCall:
 
 def _expanded(script: Script, tensor: Slot | Written, sizes: tuple[object, ...]) -> Written:
     return Written(script.call(torch.ops.aten.expand.default, (tensor, list(sizes))))
-
-
-def _onednn(name: str, overload: str = "default") -> Callable[..., torch.Tensor]:
-    function: Callable[..., torch.Tensor] = getattr(getattr(torch.ops.mkldnn, name), overload)
-    return function
 
 
 def _unary_arguments(unary: Unary) -> tuple[str, list[float], str]:

@@ -18,7 +18,8 @@ from framepilot_app.graphs.calls import Call, Instruction, PlainCall
 from framepilot_app.graphs.convolution import Convolution
 from framepilot_app.graphs.forms import Form, Making, Parameters
 from framepilot_app.graphs.fusion import Kernel
-from framepilot_app.graphs.onednn import ConvolutionCall, SumCall, pack
+from framepilot_app.graphs.onednn import ConvolutionCall, SumCall
+from framepilot_app.graphs.packed_weight import PackedWeight, alike, pack
 from framepilot_app.graphs.parameter import TensorType
 from framepilot_app.graphs.program import NodeRef, ParameterRef
 from framepilot_app.graphs.script import Slot
@@ -28,7 +29,7 @@ PIECE_BYTES: Final = 2 << 20
 """How much of a weight one step copies, or reads from the file."""
 
 TYPICAL_BATCH: Final = 4
-"""The batch size for which convolution weights are laid out; they run at every other, too."""
+"""The batch size for which convolution weights are laid out; they run at every other, too, but perhaps at 1."""
 
 
 class Preparation:
@@ -49,7 +50,7 @@ class Preparation:
         self._dead = _last_uses(stage)
         self._packed_here = packs(device)
         # Several threads wait for each other after every call, so more and shorter calls would cost more than is saved.
-        self._cut = self._packed_here and torch.get_num_threads() == 1
+        self._alone = torch.get_num_threads() == 1
         self._types = {name: type_of(tensor) for name, tensor in stored.items()}
 
     def instruction(self, kernel: Kernel) -> Generator[None, None, Instruction | None]:
@@ -68,7 +69,7 @@ class Preparation:
                 self._constants[kernel.name] = ready([])
             return None
         dead = tuple(self._slots[name] for name in self._dead[kernel.name])
-        piece = kernel.piece if self._cut else 0
+        piece = kernel.piece if self._alone and self._packed_here else 0
         return Instruction(kernel.name, ready, self._slots[kernel.name], dead, piece)
 
     @property
@@ -102,8 +103,30 @@ class Preparation:
         return PlainCall.of(aten.function(node.op), args, kwargs)
 
     def _packed(self, kernel: Kernel, convolution: Convolution) -> Generator[None, None, Call]:
+        sizes = self._image_size(kernel)
+        usual = yield from self._laid_out(convolution, TYPICAL_BATCH, sizes)
+        single = usual
+        if not self._alone and sizes is not None:
+            yield
+            with torch.inference_mode():
+                differs = not alike(usual, pack(convolution, self._stored[convolution.weight], [1, *sizes]))
+            if differs:
+                single = yield from self._laid_out(convolution, 1, sizes)
+        weight = PackedWeight(usual, single)
+        bias = None
+        if convolution.bias is not None:
+            bias = yield from self._place(convolution.bias)
+        image = self._slots[next(kernel.node.inputs())]
+        if kernel.other is None:
+            return ConvolutionCall.of(convolution, weight, bias, image, kernel.unary)
+        alone = ConvolutionCall.of(convolution, weight, bias, image, None)
+        other, shape = self._slots[kernel.other], tuple(self._stored[convolution.weight].shape)
+        return SumCall.of(convolution, shape, alone, other, kernel.unary, sizes)
+
+    def _laid_out(self, convolution: Convolution, batch: int, sizes: tuple[int, ...] | None) -> Making:
+        """The weight, packed for so many images of C x H x W."""
         weight = self._stored[convolution.weight]
-        size = self._typical_size(kernel)
+        size = None if sizes is None else [batch, *sizes]
 
         def make() -> Making:
             yield from _touch(weight)
@@ -111,20 +134,7 @@ class Preparation:
                 return pack(convolution, weight, size)
 
         layout = dataclasses.replace(convolution, weight="", bias=None)
-        packed = yield from self._form(convolution.weight, ("packed", repr(layout), repr(size)), make)
-        bias = None
-        if convolution.bias is not None:
-            bias = yield from self._place(convolution.bias)
-        image = self._slots[next(kernel.node.inputs())]
-        if kernel.other is None:
-            return ConvolutionCall.of(convolution, packed, bias, image, kernel.unary)
-        alone = ConvolutionCall.of(convolution, packed, bias, image, None)
-        other = self._slots[kernel.other]
-        return SumCall.of(convolution, tuple(weight.shape), alone, other, kernel.unary, self._image_size(kernel))
-
-    def _typical_size(self, kernel: Kernel) -> list[int] | None:
-        sizes = self._image_size(kernel)
-        return None if sizes is None else [TYPICAL_BATCH, *sizes]
+        return (yield from self._form(convolution.weight, ("packed", repr(layout), repr(size)), make))
 
     def _image_size(self, kernel: Kernel) -> tuple[int, ...] | None:
         """C x H x W of what a kernel takes, as the program says."""
