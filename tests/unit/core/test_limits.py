@@ -11,14 +11,13 @@ from framepilot.scheduling.limits import BURST_S, Allowance
 TOLERANCE = 1e-9
 
 
-def test_who_has_used_nothing_is_free_now():
-    assert Allowance(0.5).seconds(now=10.0, work=0.0) == 0
+def test_who_has_used_nothing_is_free():
+    assert Allowance(0.5).free_at < 10.0
 
 
 def test_a_batch_is_over_at_the_pace_of_the_limit():
     allowance = Allowance(0.25).after(now=10.0, seconds=0.2)
     assert allowance.free_at == pytest.approx(10.0 + 0.8 - BURST_S)
-    assert allowance.seconds(now=10.2, work=0.1) == pytest.approx(0.6 - BURST_S + 0.4)
 
 
 def test_what_was_left_unused_long_ago_is_no_claim():

@@ -184,7 +184,7 @@ def decide(
             continue
         ahead = _ahead(frame, in_flight, longest_batch, shares)
         if limit is not None:
-            ahead = max(ahead, limit.seconds(now, _own(frame, in_flight)))
+            ahead = max(ahead, _own(frame, in_flight) / limit.limit)
         expected = ahead + frame.cost.alone
         time = frame.deadline - now
         # With little ahead of it, waiting would not make it safer.

@@ -28,10 +28,6 @@ class Allowance:
         """When it may run its next batch, monotonic seconds; it may be past."""
         return self.used_until - BURST_S
 
-    def seconds(self, now: float, work: float) -> float:
-        """How long it takes until it has run so many seconds of work and may go on, if nothing else holds it up."""
-        return max(self.free_at - now, 0.0) + work / self.limit
-
     def after(self, now: float, seconds: float) -> Allowance:
         """A batch that began now has taken so much of the device's time."""
         return replace(self, used_until=max(self.used_until, now) + seconds / self.limit)

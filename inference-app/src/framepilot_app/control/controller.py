@@ -103,8 +103,8 @@ class Controller:
                 service.follow(pipeline)
         reserves = {pipeline.service: pipeline.reserve for pipeline in desired.pipelines}
         self._machinery.device.reserve(reserves)
-        self._machinery.device.limit({each.service: each.limit for each in desired.pipelines if each.limit < 1})
         self._machinery.gate.reserve(reserves)
+        self._machinery.device.limit({each.service: each.limit for each in desired.pipelines if each.limit < 1})
         self._tell_device()
         log.info("desired state in force", extra={"generation": desired.generation, "uid": desired.instance_uid})
 

@@ -2,8 +2,7 @@
 
 Between two batches it looks at every lane, asks the pure batcher, and runs what is due: the highest priority first,
 then services by their shares, within one the tightest deadline first. Modules whose models begin alike join a batch
-that is due (`joint.py`). Candidates are loaded here too, step by
-step (`loadings.py`).
+that is due (`together.py`). Candidates are loaded here too, step by step (`loadings.py`).
 """
 
 from __future__ import annotations
