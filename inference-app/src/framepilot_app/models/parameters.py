@@ -27,7 +27,7 @@ from framepilot_app.models.contents import Contents, Stamp, read_contents
 from framepilot_app.models.model import WEIGHTS_FILE, Model, ModelError
 
 CHANGED: Final = "was changed while it was in use; fetch the model again, and let nobody write to the cache"
-KNOWN_FILES: Final = 64
+KNOWN_FILES: Final = 256
 """Of how many files it is remembered what they contain, those read last."""
 
 Key = tuple[str, Hashable]
