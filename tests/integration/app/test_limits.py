@@ -77,10 +77,12 @@ def test_a_model_that_takes_more_memory_than_the_limit_is_not_loaded_until_it_ma
     taken = sum(file.stat().st_size for file in (store / "gender" / "1").glob("weights.*"))
 
     def module() -> ObservedModule:
-        return app.status().modules[0]
+        return app.module(SERVICE, "m")
 
     app.want(pipeline(small, memory=taken + 100_000))
-    eventually(lambda: module().serving is not None, "the small model to serve")
+    eventually(
+        lambda: [each.serving is not None for each in app.status().modules] == [True], "the small model to serve"
+    )
     app.want(pipeline(large, memory=taken + 100_000))
     eventually(lambda: module().rollout is not None and module().rollout.reason is not None, "a reason")
     assert module().rollout.state is RolloutState.FETCHING

@@ -15,6 +15,8 @@ from framepilot_app.sinks.fanout import Fanout
 from support.eventually import eventually
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
+PORTION = 1000
+"""Less than memory has room for."""
 
 
 class Feed:
@@ -42,6 +44,12 @@ class Feed:
             frame = Frame(FrameId("site/lobby", "door", 1, sequence), PICTURE, 0, 0, 1, enforced=False, priority=50)
             self._fanout.emit(Delivered(frame, (), 1.0))
         self.offered += count
+
+    def spool(self, count: int) -> None:
+        """The next frames, no faster than the spool's disk takes them."""
+        for _ in range(count // PORTION):
+            self.send(PORTION)
+            eventually(lambda: self.sink().waiting - self.sink().spooled <= 2 * PORTION, "events to be moved to disk")
 
     def sink(self):
         """What `/status` would say of it; its account balances whenever one looks."""

@@ -109,8 +109,8 @@ def test_what_the_broker_missed_is_spooled_beyond_memory_and_across_a_restart(fe
     broker.stop()
     spool = SpoolSpace(size_bytes=1 << 26)
     feed.declare(type="mqtt", url=url(broker), spool=spool)
-    feed.send(10_000)
-    eventually(lambda: feed.sink().spooled > 0)
+    feed.spool(10_000)
+    assert feed.sink().spooled > 0
     feed.send(2_000)
     feed.close()
     assert feed.sink().dropped == {}
