@@ -29,7 +29,7 @@ PIECE_BYTES: Final = 2 << 20
 """How much of a weight one step copies, or reads from the file."""
 
 TYPICAL_BATCH: Final = 4
-"""The batch size for which convolution weights are laid out; they run at every other, too, but perhaps at 1."""
+"""The batch size for which convolution weights are laid out; they run at every other, too, unless 1 wants its own."""
 
 
 class Preparation:
@@ -49,8 +49,7 @@ class Preparation:
         self._slots = {name: slot for slot, name in enumerate(names)}
         self._dead = _last_uses(stage)
         self._packed_here = packs(device)
-        # Several threads wait for each other after every call, so more and shorter calls would cost more than is saved.
-        self._alone = torch.get_num_threads() == 1
+        self._one_thread = torch.get_num_threads() == 1
         self._types = {name: type_of(tensor) for name, tensor in stored.items()}
 
     def instruction(self, kernel: Kernel) -> Generator[None, None, Instruction | None]:
@@ -69,7 +68,8 @@ class Preparation:
                 self._constants[kernel.name] = ready([])
             return None
         dead = tuple(self._slots[name] for name in self._dead[kernel.name])
-        piece = kernel.piece if self._alone and self._packed_here else 0
+        # Several threads wait for each other after every call, so more and shorter calls would cost more than is saved.
+        piece = kernel.piece if self._one_thread and self._packed_here else 0
         return Instruction(kernel.name, ready, self._slots[kernel.name], dead, piece)
 
     @property
@@ -106,7 +106,7 @@ class Preparation:
         sizes = self._image_size(kernel)
         usual = yield from self._laid_out(convolution, TYPICAL_BATCH, sizes)
         single = usual
-        if not self._alone and sizes is not None:
+        if not self._one_thread and sizes is not None:
             yield
             with torch.inference_mode():
                 differs = not alike(usual, pack(convolution, self._stored[convolution.weight], [1, *sizes]))
