@@ -83,7 +83,7 @@ def test_services_on_one_camera_share_the_beginning_of_their_models_while_one_ch
     assert stage.share > 0.99
     assert len(stage.shares) == 2
     assert min(stage.shares) == stage.share
-    assert [point.pictures for point in stage.points] == [1, 2, 4]
+    assert [point.pictures for point in stage.points] == [1, 2, 3, 4]
     assert all(point.ms > 0 for point in stage.points)
     assert [module.alone for module in status.modules] == [None, None]
     assert 0 < status.parameters.unique < status.parameters.referenced

@@ -125,11 +125,13 @@ def test_a_person_reads_the_reasons_and_what_else_there_is():
         "batch takes ms 99 % within ms an item ms a frame at worst ms",
         "1 15.00 15.00 15.00 42",
         "2 20.00 20.00 10.00 52",
+        "3 25.00 25.00 8.33 62",
         "4 30.00 30.00 7.50 72 in force",
         "age (age 1), no batch size yet",
         "batch takes ms 99 % within ms an item ms a frame at worst ms",
         "1 5.00 5.00 5.00 70",
         "2 6.00 6.00 3.00 72 in force",
+        "3 7.00 7.00 2.33 74",
         "4 8.00 8.00 2.00 76",
     ]
 
@@ -227,6 +229,6 @@ def test_a_service_of_a_cluster_is_explained(kubeconfig):
         found = json.loads(run("lobby", "-o", "json").stdout)
         missing = run("lob")
     assert found["instance"] == "cameras/framepilot-lobby-1"
-    assert [size["size"] for size in found["modules"][0]["sizes"]] == [1, 2, 4]
+    assert [size["size"] for size in found["modules"][0]["sizes"]] == [1, 2, 3, 4]
     assert missing.exit_code == 1
     assert missing.stderr.splitlines()[-1].endswith("there are: lobby")

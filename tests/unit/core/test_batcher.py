@@ -28,7 +28,7 @@ def test_a_full_batch_runs_at_once():
 
 def test_a_part_of_a_batch_waits_no_longer_than_max_wait():
     assert decide(queue(1.0, 1.0, 1.0), 0.0, LATENCY, POLICY) == WaitUntil(0.020)
-    assert decide(queue(1.0, 1.0, 1.0), 0.020, LATENCY, POLICY) == Run(2)
+    assert decide(queue(1.0, 1.0, 1.0), 0.020, LATENCY, POLICY) == Run(3)
 
 
 def test_the_oldest_item_decides_about_the_wait_even_when_another_stream_has_the_turn():
@@ -52,7 +52,7 @@ def test_a_late_item_of_a_lossless_stream_is_never_dropped_and_does_not_shrink_b
 
 
 def test_a_batch_is_no_larger_than_its_tightest_deadline_allows():
-    assert decide(queue(0.020, *[1.0] * 7), 0.0, LATENCY, POLICY) == Run(2)
+    assert decide(queue(0.020, *[1.0] * 7), 0.0, LATENCY, POLICY) == Run(3)
 
 
 items = st.lists(

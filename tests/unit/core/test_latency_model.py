@@ -11,11 +11,12 @@ from framepilot.scheduling.latency import LatencyModel, batch_sizes
 points = st.dictionaries(st.integers(1, 64), st.floats(0.0001, 1), min_size=1)
 
 
-def test_sizes_are_powers_of_two_and_the_cap():
+def test_sizes_are_powers_of_two_what_is_halfway_between_them_and_the_cap():
     assert batch_sizes(1) == (1,)
     assert batch_sizes(2) == (1, 2)
-    assert batch_sizes(12) == (1, 2, 4, 8, 12)
-    assert batch_sizes(16) == (1, 2, 4, 8, 16)
+    assert batch_sizes(7) == (1, 2, 3, 4, 6, 7)
+    assert batch_sizes(12) == (1, 2, 3, 4, 6, 8, 12)
+    assert batch_sizes(16) == (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 def test_between_two_measurements_it_is_linear():

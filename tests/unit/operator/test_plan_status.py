@@ -124,7 +124,7 @@ def test_the_rate_of_a_later_module_is_known_once_enough_was_counted() -> None:
     few = {"face": counted("face", ENOUGH - 1), "age": counted("age", 3 * ENOUGH)}
     assert item_rates(service, few) == {face: ItemRate(10.0)}
     many = {"face": counted("face", ENOUGH), "age": counted("age", 3 * ENOUGH)}
-    assert item_rates(service, many) == {face: ItemRate(10.0), age: ItemRate(30.0, at_once=3.0)}
+    assert item_rates(service, many) == {face: ItemRate(10.0), age: ItemRate(30.0, at_once=3.0, of_a_frame=3.0)}
 
 
 def test_a_stream_without_a_declared_rate_leaves_rates_unknown() -> None:

@@ -13,6 +13,7 @@ from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, Mod
 from framepilot.contract.observed import ProfilePoint
 from framepilot.resources.parse import parse_resource
 from framepilot.resources.service import InferenceService
+from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.load import Key
 from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.plan import ServicePlan
@@ -136,8 +137,7 @@ def test_a_plan_stays_within_what_is_allowed(case: Case) -> None:
         smallest, largest = batching.bounds
         assert module.name == declared.name
         assert smallest <= module.batch.size <= largest <= module.batch.limit
-        power_of_two = math.log2(module.batch.size).is_integer()
-        assert power_of_two or module.batch.size in {smallest, largest}
+        assert module.batch.size in {smallest, *batch_sizes(largest)}
         assert module.batch.size == smallest or module.batch.size <= case.profiles[KEY, module.name].largest
 
 
@@ -287,6 +287,34 @@ def test_a_batch_that_cannot_fill_is_not_worth_its_latency():
 def test_what_comes_at_once_fills_a_batch_however_seldom_it_comes():
     assert ItemRate(0.1, at_once=8).most_in(0.1) == 8
     assert ItemRate(100, dispersion=4.0).most_in(0.16) > ItemRate(100).most_in(0.16)
+
+
+SLOW = {1: 17, 2: 23, 3: 30, 4: 36, 6: 50, 8: 63}
+
+
+def test_what_a_batch_saves_counts_as_it_usually_fills():
+    # Beside 8 there is little time left to wait, and few items come in it; many fill it in any case.
+    assert rated({"m": 77}, SLOW, "125ms") == {"m": 6}
+    assert rated({"m": 400}, SLOW, "125ms") == {"m": 8}
+
+
+def test_the_items_of_a_frame_come_together():
+    assert ItemRate(10).usual_in(0.5) == 6
+    assert ItemRate(10, of_a_frame=4).usual_in(0.5) == 9
+
+
+def test_what_has_to_be_changed_is_no_reason_to_keep_the_rest_of_it():
+    case = Case(service([face()], "125ms"), {(KEY, "face"): measured(SLOW)}, {"face": None})
+    rates = {(KEY, "face"): ItemRate(150)}
+
+    def size(wait_ms: float) -> int:
+        told = as_pipeline(case, planned(case))
+        eight = told.modules[0].model_copy(update={"batch": Batch(size=8, max_wait_ms=wait_ms)})
+        told = told.model_copy(update={"modules": (eight,)})
+        return plan([case.service], case.profiles, {KEY: told}, rates)[KEY].modules[0].batch.size
+
+    assert size(24.0) == 8
+    assert size(60.0) == 6
 
 
 def test_a_batch_may_wait_for_all_that_the_objective_leaves_if_frames_do_not_wait_for_it():

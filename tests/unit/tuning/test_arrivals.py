@@ -26,11 +26,11 @@ def after(counters: ItemCounters, items: int, seconds: float = 1.0, refused: int
 
 
 def seen(*items: int, of: Arrivals | None = None, refused: int = 0) -> Arrivals:
-    arrivals = of or followed(None, START, 1.0)
+    arrivals = of or followed(None, START, 1.0, 1)
     counters = arrivals.since
     for each in items:
         counters = after(counters, each, refused=refused)
-        arrivals = followed(arrivals, counters, 1.0)
+        arrivals = followed(arrivals, counters, 1.0, 1)
     return arrivals
 
 
@@ -109,6 +109,6 @@ def test_frames_that_were_not_let_in_count_as_what_came() -> None:
 def test_where_counting_began_anew_the_rate_stays_and_the_difference_does_not_count(what: str) -> None:
     settled = seen(*[20] * 20)
     anew = replace(after(settled.since, 20), **{what: 0})
-    again = followed(settled, anew, 1.0)
+    again = followed(settled, anew, 1.0, 1)
     assert again == replace(settled, since=anew)
     assert rate(seen(*[20] * 5, of=again)) == 20

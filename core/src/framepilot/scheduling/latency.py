@@ -16,14 +16,14 @@ MOST: Final = 4.0
 
 
 def batch_sizes(cap: int) -> tuple[int, ...]:
-    """The sizes that a module with this cap runs: powers of two below the cap, and the cap.
+    """The sizes that a module with this cap runs: 1, 2, 3, 4, 6, 8, 12, ... below the cap, and the cap.
 
-    Few sizes, so that every one of them can be warmed and measured before it serves.
+    Powers of two and what is halfway between them: few, so that every one of them can be warmed and measured before it
+    serves, and so close that of what waits a third at most is left for another batch.
     """
-    sizes = [1]
-    while sizes[-1] * 2 < cap:
-        sizes.append(sizes[-1] * 2)
-    return (*sizes, cap) if cap > 1 else (1,)
+    powers = [2**power for power in range(max(cap, 1).bit_length())]
+    halfway = [power + power // 2 for power in powers if power > 1]
+    return (*sorted(size for size in (*powers, *halfway) if size < cap), max(cap, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LatencyModel:
             monotone.append((size, highest))
         return cls(tuple(monotone))
 
-    def seconds(self, size: int) -> float:
+    def seconds(self, size: float) -> float:
         """Duration of a batch of `size`; above the largest measured size in proportion to it (an upper bound)."""
         first_size, first = self.points[0]
         if size <= first_size:

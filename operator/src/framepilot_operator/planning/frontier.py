@@ -2,13 +2,13 @@
 
 The cycle is the time that one batch of every module takes together on their one device. The cost is the device time of
 the items that come in one second; where their rates are not known, that of one item of each module. The frontier holds
-every combination that no other one beats in both (Pareto). It does not depend on the objective: the planner takes the
-cheapest point whose cycle fits, so a laxer objective never costs more.
+every combination that no other one beats in both (Pareto), with batches that are full. It does not depend on the
+objective: the planner takes the cheapest point whose cycle fits, so a laxer objective never costs more.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.planning.rates import ItemRate
 
 WORTHWHILE: Final = 0.95
-"""A larger batch is considered only if it brings the cost of an item to this share or less: it must pay."""
+"""A batch twice as large is considered only if it brings the cost of an item to this share or less: it must pay."""
 MOST_POINTS: Final = 512
 
 
@@ -39,13 +39,20 @@ class Choices:
         """The smallest size, and each larger one that costs clearly less for an item than those before it."""
         kept = [self.sizes[0]]
         for size in self.sizes[1:]:
-            if self.cost_ms(size) <= WORTHWHILE * self.cost_ms(kept[-1]):
+            if self.cost_ms(size) <= WORTHWHILE ** math.log2(size / kept[-1]) * self.cost_ms(kept[-1]):
                 kept.append(size)
         return tuple(kept)
 
     def cost_ms(self, size: int) -> float:
         """Device time of one item, milliseconds: in a full batch, or in the largest that there are items for."""
         filled = self._filled(size)
+        return self.profile.typical_ms(filled) / filled
+
+    def usual_cost_ms(self, size: int, wait_ms: float) -> float:
+        """The same in a batch as it usually is when it waits for so long, where it is known how many items come."""
+        if self.rate is None:
+            return self.cost_ms(size)
+        filled = max(1.0, min(size, self.rate.usual_in(wait_ms / 1000)))
         return self.profile.typical_ms(filled) / filled
 
     @property
@@ -104,14 +111,16 @@ def frontier(modules: tuple[Choices, ...]) -> tuple[Point, ...]:
             for before in points
             for size, tail_ms, cost_ms in options
         )
-        points = _thinned(_undominated(combined))
+        points = thinned(_undominated(combined), MOST_POINTS)
     return points
 
 
-def cheapest(points: Sequence[Point], cycle_ms: float) -> Point | None:
-    """The cheapest point of a frontier with a cycle of at most `cycle_ms`; None if none is that short."""
-    position = bisect_right(points, cycle_ms, key=lambda candidate: candidate.cycle_ms)
-    return points[position - 1] if position else None
+def thinned(points: Sequence[Point], most: int) -> tuple[Point, ...]:
+    """Evenly, so that no more than these are left; the first and the last stay."""
+    if len(points) <= most:
+        return tuple(points)
+    last = len(points) - 1
+    return tuple(points[round(position * last / (most - 1))] for position in range(most))
 
 
 def _undominated(points: Iterable[Point]) -> list[Point]:
@@ -120,10 +129,3 @@ def _undominated(points: Iterable[Point]) -> list[Point]:
         if not kept or candidate.cost_ms < kept[-1].cost_ms:
             kept.append(candidate)
     return kept
-
-
-def _thinned(points: list[Point]) -> tuple[Point, ...]:
-    if len(points) <= MOST_POINTS:
-        return tuple(points)
-    last = len(points) - 1
-    return tuple(points[round(position * last / (MOST_POINTS - 1))] for position in range(MOST_POINTS))

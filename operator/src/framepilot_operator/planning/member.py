@@ -91,6 +91,12 @@ class Member:
         return {} if self.previous is None else {module.name: module.batch for module in self.previous.modules}
 
     @property
+    def told_waits_ms(self) -> dict[str, float]:
+        """How long its modules were told to wait for a batch to fill, milliseconds; 0 for one that is new."""
+        told = self.told
+        return {node.name: told[node.name].max_wait_ms if node.name in told else 0.0 for node in self.nodes}
+
+    @property
     def measured(self) -> bool:
         """Whether there is a profile of each of its modules."""
         return all(module.profile is not None for module in self.modules)

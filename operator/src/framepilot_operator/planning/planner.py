@@ -8,9 +8,9 @@ of every module, its own the last of them), so the worst case of a way through a
 
 as long as the device keeps up and an item's batch has room for it. Among the plans that hold this bound for every
 service the cheapest in device time is taken: for the items that come in a second where all rates are known, so that
-the modules that get most are served cheapest, and a size that never fills saves nothing. What runs is kept unless
-another plan is clearly better, or the device cannot keep up with what arrives, so that noise in a profile moves
-nothing.
+the modules that get most are served cheapest, and a size that never fills saves nothing: each counts as it usually
+fills with the wait that its cycle leaves. What runs is kept unless another plan is clearly better, it would break an
+objective, or the device cannot keep up with what arrives, so that noise in a profile moves nothing.
 
 What modules run once for all of them is no matter here: profiles come with it counted once (`stems.py`), or as learnt.
 
@@ -20,23 +20,26 @@ modules that are measured keep their sizes, and count for the cycle.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from framepilot.contract.desired import Batch, Pipeline
 from framepilot.resources.service import InferenceService
 from framepilot_operator.planning.budgets import split
-from framepilot_operator.planning.frontier import Choices, Point, cheapest, frontier, point
+from framepilot_operator.planning.frontier import Choices, Point, frontier, point, thinned
 from framepilot_operator.planning.load import Key, busy_share, loaded, spare
 from framepilot_operator.planning.member import KEPT, USABLE, Member, MemberModule, worst_case_ms
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.planning.rates import ItemRate
+from framepilot_operator.planning.waiting import owners, rounded_down, usual_cost_ms, wait_ms
 
 CLEARLY_BETTER: Final = 0.92
 """Another plan replaces the one that runs if its cost is this share of it or less."""
+MOST_WEIGHED: Final = 64
+"""So many plans are compared by how batches usually fill."""
 SHORT: Final = 0.75
 """A wait that runs is replaced if it is less than this share of what it could be."""
 
@@ -101,7 +104,11 @@ def _together(
     running = _running(members, choices)
     chosen, reason = shortest, "the shortest cycle there is"
     if longest_cycles_ms:
-        chosen, reason = _chosen(points, min(longest_cycles_ms), running, choices)
+        longest_ms = min(longest_cycles_ms)
+        fitting = thinned([each for each in points if each.cycle_ms <= longest_ms], MOST_WEIGHED)
+        if running is not None and (running.cycle_ms > KEPT * longest_ms or _late(members, running, shortest)):
+            running = None
+        chosen, reason = _chosen(fitting, running, choices, partial(usual_cost_ms, owners(members), choices))
     parts = _parts(members, choices, chosen, kept=chosen is running)
     return {part.service.key: _planned(part, reason, shortest.cycle_ms) for part in parts}
 
@@ -124,15 +131,24 @@ def _given(member: Member, rates: Mapping[Key, ItemRate]) -> Iterator[Choices]:
 
 
 def _chosen(
-    points: Sequence[Point], longest_cycle_ms: float, running: Point | None, choices: Sequence[Choices]
+    points: Sequence[Point], running: Point | None, choices: Sequence[Choices], cost_ms: Callable[[Point], float]
 ) -> tuple[Point, str]:
-    """Of the points of a frontier with a cycle that is short enough the cheapest, or what runs if that is as good."""
-    best = cheapest(points, longest_cycle_ms) or points[0]
-    if running is None or running.cycle_ms > KEPT * longest_cycle_ms or best.cost_ms < CLEARLY_BETTER * running.cost_ms:
+    """Of the points of a frontier the cheapest, or what runs if it may and is as good."""
+    best = min(points, key=cost_ms)
+    if running is None or cost_ms(best) < CLEARLY_BETTER * cost_ms(running):
         return best, "the least device time for an item that holds the objective"
     if best.cost_ms < running.cost_ms and busy_share(choices, running.sizes) > 1 - spare(choices):
         return best, "the device could hardly keep up with what runs"
     return running, "what runs is good enough"
+
+
+def _late(members: Sequence[Member], running: Point, shortest: Point) -> bool:
+    """Whether what runs has to be changed: it breaks an objective that can be held."""
+    return any(
+        worst_case_ms(member.nodes, member.told_waits_ms, running.cycle_ms) > KEPT * USABLE * member.objective_ms
+        for member in members
+        if member.longest_cycle_ms >= shortest.cycle_ms
+    )
 
 
 def _parts(members: Sequence[Member], choices: Sequence[Choices], chosen: Point, *, kept: bool) -> list[_Chosen]:
@@ -194,7 +210,7 @@ def _feasible(chosen: _Chosen, reason: str) -> ServicePlan:
     same_sizes = [told[node.name].size if node.name in told else None for node in nodes] == list(chosen.sizes)
     kept_budgets_ms = service.kept_budgets_ms if same_sizes else None
     planned_ms = _waits(chosen)
-    waits_ms = {node.name: told[node.name].max_wait_ms for node in nodes} if kept_budgets_ms else planned_ms
+    waits_ms = service.told_waits_ms if kept_budgets_ms else planned_ms
     longest_ms = (KEPT if chosen.kept else 1) * USABLE * service.objective_ms
     late = worst_case_ms(nodes, waits_ms, chosen.cycle_ms) > longest_ms
     if late or any(wait_ms < SHORT * planned_ms[name] for name, wait_ms in waits_ms.items()):
@@ -234,20 +250,9 @@ def _running(services: Sequence[Member], choices: Sequence[Choices]) -> Point | 
 
 
 def _waits(chosen: _Chosen) -> dict[str, float]:
-    """How long each module may wait for a batch to fill: all that the objective leaves, since full batches cost least.
-
-    Where streams give frames as fast as they are served it is at most the batch's own time: they must not be held up
-    for longer than a larger batch can save.
-    """
-    slack_ms = max(0.0, chosen.service.longest_cycle_ms - chosen.cycle_ms)
-
-    def wait_ms(choice: Choices, size: int) -> float:
-        if size == 1:
-            return 0.0
-        return _floor(min(slack_ms, choice.profile.tail_ms(size)) if chosen.service.elastic else slack_ms, 10)
-
+    """How long each module may wait for a batch to fill."""
     every = zip(chosen.service.nodes, chosen.choices, chosen.sizes, strict=True)
-    return {node.name: wait_ms(choice, size) for node, choice, size in every}
+    return {node.name: wait_ms(chosen.service, choice, size, chosen.cycle_ms) for node, choice, size in every}
 
 
 def _weighed(chosen: _Chosen, waits_ms: Mapping[str, float]) -> dict[str, float]:
@@ -264,7 +269,7 @@ def _weighed(chosen: _Chosen, waits_ms: Mapping[str, float]) -> dict[str, float]
 def _split(service: Member, weights: Mapping[str, float]) -> dict[str, float]:
     budgets_ms = split(service.nodes, weights, service.objective_ms)
     # Rounded down, so that rounding cannot bring a path above the objective.
-    return {name: _floor(budget_ms, 1000) or budget_ms for name, budget_ms in budgets_ms.items()}
+    return {name: rounded_down(budget_ms, 1000) or budget_ms for name, budget_ms in budgets_ms.items()}
 
 
 def _module_plans(
@@ -292,8 +297,3 @@ def _reason(module: MemberModule, choice: Choices, size: int) -> str:
     unmeasured = "" if size <= choice.profile.largest else f"; measured up to {choice.profile.largest} only"
     seldom = "" if choice.fills(size) else "; it seldom fills"
     return f"{choice.cost_ms(size):.3g} ms an item, {saved:.0%} less than at {module.smallest}{unmeasured}{seldom}"
-
-
-def _floor(value: float, steps: int) -> float:
-    """The value rounded down to a whole number of `1 / steps`."""
-    return math.floor(value * steps) / steps

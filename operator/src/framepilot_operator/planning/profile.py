@@ -18,8 +18,8 @@ class ModuleProfile:
     tail: LatencyModel
     largest: int
 
-    def typical_ms(self, size: int) -> float:
-        """Milliseconds of device time that a batch of this size usually takes."""
+    def typical_ms(self, size: float) -> float:
+        """Milliseconds of device time that a batch of this size usually takes; on average, of a size that is a mean."""
         return self.typical.seconds(size) * 1000
 
     def tail_ms(self, size: int) -> float:

@@ -24,7 +24,8 @@ LIKELY: Final = 2.0
 class ItemRate:
     """What a module gets: items per second, and how unevenly they come.
 
-    `at_once` is how many may come at the same moment, since cameras may be in step and a frame may have many items.
+    `at_once` is how many may come at the same moment, since cameras may be in step and a frame may have many items:
+    `of_a_frame`, at least one.
     `dispersion` is the variance of counts over their mean: 0 for a clock, 1 for arrivals that know nothing of each
     other, more for bursts (index of dispersion; Cox and Lewis, 1966).
     """
@@ -32,6 +33,11 @@ class ItemRate:
     per_s: float
     at_once: float = 1.0
     dispersion: float = 0.0
+    of_a_frame: float = 1.0
+
+    def usual_in(self, seconds: float) -> float:
+        """How many are there on average, so long after the first one came, with those of its frame."""
+        return self.of_a_frame + self.per_s * seconds
 
     def most_in(self, seconds: float) -> int:
         """How many may well be there after so long."""
@@ -55,6 +61,6 @@ def item_rates(service: InferenceService, observed: Mapping[str, ObservedModule]
         if frame is not None and before is not None and now is not None and before.items >= ENOUGH:
             each_frame[module.name] = frame * now.items / before.items
     return {
-        (service.key, name): ItemRate(sum(known) * items, at_once=len(fps) * items)
+        (service.key, name): ItemRate(sum(known) * items, at_once=len(fps) * items, of_a_frame=max(1.0, items))
         for name, items in each_frame.items()
     }

@@ -58,8 +58,8 @@ class Arrivals:
     rate: ItemRate | None = None
 
 
-def followed(arrivals: Arrivals | None, counters: ItemCounters, at_once: float) -> Arrivals:
-    """What is known after another look; `at_once` items may come at the same moment."""
+def followed(arrivals: Arrivals | None, counters: ItemCounters, of_a_frame: float, streams: int) -> Arrivals:
+    """What is known after another look; so many items of a frame come at the same moment, maybe of each stream."""
     if arrivals is None:
         return Arrivals(counters)
     if not counters.continues(arrivals.since) or counters.at - arrivals.since.at > LOST_S:
@@ -72,7 +72,7 @@ def followed(arrivals: Arrivals | None, counters: ItemCounters, at_once: float) 
     off, limit = items - expected, _limit(arrivals, expected)
     strayed = off if abs(off) > limit else None
     if strayed is not None and arrivals.strayed is not None and (strayed > 0) == (arrivals.strayed > 0):
-        return _settled(Arrivals(counters, items, seconds, rate=arrivals.rate), at_once, stepped=True)
+        return _settled(Arrivals(counters, items, seconds, rate=arrivals.rate), of_a_frame, streams, stepped=True)
     off = min(max(off, -limit), limit)
     kept = 0.5 ** (seconds / HALF_LIFE_S)
     counted = Arrivals(
@@ -84,7 +84,7 @@ def followed(arrivals: Arrivals | None, counters: ItemCounters, at_once: float) 
         strayed=strayed,
         rate=arrivals.rate,
     )
-    return _settled(counted, at_once, stepped=False)
+    return _settled(counted, of_a_frame, streams, stepped=False)
 
 
 def _limit(arrivals: Arrivals, expected: float) -> float:
@@ -97,7 +97,7 @@ def _dispersion(arrivals: Arrivals) -> float:
     return arrivals.squares / arrivals.windows if arrivals.windows else 0.0
 
 
-def _settled(arrivals: Arrivals, at_once: float, *, stepped: bool) -> Arrivals:
+def _settled(arrivals: Arrivals, of_a_frame: float, streams: int, *, stepped: bool) -> Arrivals:
     """What plans are made with, after a window that counted."""
     before, dispersion = arrivals.rate, _dispersion(arrivals)
     if before is None and (arrivals.seconds < KNOWN_S or not arrivals.items):
@@ -109,4 +109,5 @@ def _settled(arrivals: Arrivals, at_once: float, *, stepped: bool) -> Arrivals:
         even = dispersion <= 2 * max(before.dispersion, 1.0)
         if apart < max(MOVED, 1 + chance) and even:
             return arrivals
-    return replace(arrivals, rate=ItemRate(per_s, at_once, max(dispersion, before.dispersion / 2 if before else 0.0)))
+    dispersion = max(dispersion, before.dispersion / 2 if before else 0.0)
+    return replace(arrivals, rate=ItemRate(per_s, streams * of_a_frame, dispersion, of_a_frame))

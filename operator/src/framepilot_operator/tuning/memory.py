@@ -128,9 +128,9 @@ class TunerMemory:
             admitted = max((each.arrived for each in modules.values() if not each.inputs), default=0)
             for module in modules.values():
                 counters = ItemCounters(look.at, module.arrived, frames, admitted)
-                at_once = len(service.spec.streams) * max(1.0, module.arrived / max(admitted, 1))
+                of_a_frame = max(1.0, module.arrived / max(admitted, 1))
                 key = (service.key, module.name)
-                yield key, arrivals.followed(self.arrivals.get(key), counters, at_once)
+                yield key, arrivals.followed(self.arrivals.get(key), counters, of_a_frame, len(service.spec.streams))
 
 
 def _alone(look: Look, key: Key, found: Fit | None) -> ModuleProfile | None:

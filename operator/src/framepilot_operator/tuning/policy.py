@@ -168,8 +168,7 @@ def _pressing(question: _Question) -> str | None:
     sizes = [choice.sizes[0] for choice in choices]
     cycle_ms = point(choices, sizes).cycle_ms
     for member in question.members:
-        waits_ms = {name: batch.max_wait_ms for name, batch in member.told.items()}
-        if worst_case_ms(member.nodes, waits_ms, cycle_ms) > KEPT * USABLE * member.objective_ms:
+        if worst_case_ms(member.nodes, member.told_waits_ms, cycle_ms) > KEPT * USABLE * member.objective_ms:
             return f"{member.key} would have missed its objective with what ran"
     if busy_share(choices, sizes) > 1 - spare(choices):
         return "the device could hardly keep up with what ran"
