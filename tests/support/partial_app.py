@@ -5,6 +5,7 @@ The rest of the command line is that of `framepilot-app`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 
@@ -44,11 +45,19 @@ def _without_kept() -> None:
     joint._Batch._keep = forget
 
 
+def _without_buffers() -> None:
+    """What was freed goes back to the system at once, as the C library does by itself."""
+    if os.environ.get("GLIBC_TUNABLES"):
+        # It is read when a process starts.
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, "GLIBC_TUNABLES": ""})
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "object store": _without_store,
     "shared stages": _without_stages,
     "compilation": _without_scripts,
     "results kept": _without_kept,
+    "buffers kept": _without_buffers,
 }
 
 if __name__ == "__main__":

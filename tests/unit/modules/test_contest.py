@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framepilot.contract.observed import ProfilePoint
-from framepilot_app.modules.contest import CLEARLY_SLOWER, Contender, Contest
+from framepilot_app.modules.contest import CLEARLY_SLOWER, MIXED, WORTH, Contender, Contest
 from support.fake_engine import FakeCompiled
 
 
@@ -36,7 +36,7 @@ def test_one_is_given_up_when_it_is_clearly_slower_twice_in_a_row() -> None:
     fast.points.update(contender("", {8: 1}).points)
     contest.drop_slow((1, 2, 4, 8))
     assert contest.contenders == [fast]
-    (_, out) = contest.outcome(fast)
+    (_, out) = contest.outcome(contest.division(8))
     assert (out.name, out.reason) == ("slow", "slower: 3.0 times the time of the fastest at batch 8")
     assert [point.batch for point in out.points] == [1, 2, 4, 8]
 
@@ -44,12 +44,33 @@ def test_one_is_given_up_when_it_is_clearly_slower_twice_in_a_row() -> None:
 def test_the_outcome_tells_all_the_winner_first() -> None:
     contest = Contest([contender("torch", {1: 2.0}), contender("openvino", {1: 1.0})])
     contest.refuse("onnxruntime", "not installed")
-    outcome = contest.outcome(contest.fastest(1))
+    outcome = contest.outcome(contest.division(1))
     assert [(each.name, each.reason) for each in outcome] == [
         ("openvino", None),
         ("torch", "slower than openvino"),
         ("onnxruntime", "not installed"),
     ]
+
+
+def test_a_size_at_which_another_one_is_much_faster_is_run_by_that_one() -> None:
+    torch = contender("torch", {1: 1.5, 2: 1.9, 4: 2.5})
+    runtime, slow = contender("onnxruntime", {1: 1.0, 2: 1.8, 4: 4.0}), contender("openvino", {1: 1.6, 2: 2.0, 4: 4.0})
+    contest = Contest([torch, runtime, slow])
+    assert contest.fastest(4) is torch
+    division = contest.division(4)
+    assert division == {1: runtime, 2: torch, 4: torch}
+    mixed, *others = contest.outcome(division)
+    assert (mixed.name, [point.p50_ms for point in mixed.points]) == (MIXED, [1.0, 1.9, 2.5])
+    assert [(each.name, each.batches, each.reason) for each in others] == [
+        ("onnxruntime", (1,), None),
+        ("torch", (2, 4), None),
+        ("openvino", (), "slower than onnxruntime and torch"),
+    ]
+
+
+def test_a_little_faster_is_not_worth_a_second_program() -> None:
+    torch, other = contender("torch", {1: 1.09, 2: 1.0}), contender("other", {1: 1.0, 2: 1.5})
+    assert Contest([torch, other]).division(2) == {1: torch, 2: torch}
 
 
 def test_when_nobody_is_left_torchs_reason_counts_most() -> None:
@@ -72,7 +93,11 @@ def test_whoever_wins_is_not_slower_than_another_everywhere(times: list[tuple[fl
     winner = contest.fastest(size)
     for other in contest.contenders:
         assert any(winner.ms(batch) <= other.ms(batch) for batch in sizes)
-    assert len(contest.outcome(winner)) == len(times)
+    division = contest.division(size)
+    for batch, runs in division.items():
+        assert all(runs.ms(batch) <= WORTH * other.ms(batch) for other in contest.contenders)
+    mixed = len(set(division.values())) > 1
+    assert len(contest.outcome(division)) == len(times) + mixed
 
 
 @given(st.lists(st.tuples(MS, MS), min_size=1, max_size=4))

@@ -15,18 +15,21 @@ import pytest
 import torch
 
 from framepilot.contract.desired import Engine
-from framepilot_app.graphs.engine import EngineError
+from framepilot.contract.observed import ProfilePoint
+from framepilot_app.graphs import torch_engine
+from framepilot_app.graphs.engine import EngineError, Outputs
 from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
 from framepilot_app.models.model import Model
 from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.models.verify import open_model
-from framepilot_app.modules.contest import Contender, Contest
+from framepilot_app.modules.contest import MIXED, Contender, Contest
 from framepilot_app.modules.lane import Version
 from framepilot_app.modules.loading import Candidate, load
 from framepilot_app.modules.rivals import asked, open_rivals
 from framepilot_app.supervision.background import in_background
 from support.fake_engine import FakeCompiled
+from support.networks import finish
 from support.tiny_model import write_tiny_model
 
 CPU = torch.device("cpu")
@@ -87,10 +90,50 @@ def test_all_are_measured_and_the_profile_is_that_of_the_one_that_serves(
 ) -> None:
     candidate = read(model)
     version = loaded(candidate, opened(candidate, onnx_file))
-    assert {each.name for each in version.engines} == {"torch", "onnxruntime", "openvino"}
+    assert {each.name for each in version.engines} - {MIXED} == {"torch", "onnxruntime", "openvino"}
     assert version.engines[0].reason is None
     assert version.engines[0].points == version.profile
-    assert all(each.points and each.reason for each in version.engines[1:])
+    assert all(each.points and (each.reason or each.batches) for each in version.engines[1:])
+
+
+def test_two_engines_each_run_the_sizes_at_which_they_are_fast(model: Model) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1
+        return now
+
+    def quick(batch: torch.Tensor) -> Outputs:
+        nonlocal now
+        now -= 0.9
+        return reference(batch)
+
+    candidate = read(model)
+    reference = finish(torch_engine.compile(candidate.program, model.weights, CPU))
+    slow = ProfilePoint(batch=2, p50_ms=1e9, p99_ms=1e9)
+    other, versions = FakeCompiled(quick), list[Version]()
+    finish(
+        load(
+            candidate,
+            CPU,
+            1,
+            2,
+            clock,
+            versions.append,
+            lambda _: None,
+            Contest([Contender("other", other, {2: slow})]),
+        )
+    )
+    (version,) = versions
+    assert [(each.name, each.batches) for each in version.engines] == [("mixed", ()), ("other", (1,)), ("torch", (2,))]
+    assert [point.batch for point in version.profile] == [1, 2]
+    other.batches.clear()
+    items = candidate.example.input
+    for size in (1, 2, 3):
+        batch = items[torch.arange(size) % len(items)]
+        assert torch.allclose(version.compiled(batch)[0], reference(batch)[0])
+    assert other.batches == [1]
 
 
 def test_engines_that_are_not_installed_are_skipped_with_the_reason(

@@ -182,10 +182,12 @@ class BatchCount(Observation):
 class ObservedEngine(Observation):
     """An engine that could run the serving version: what was measured of it, and why it does not, if it does not.
 
-    One that was given up early has no points of larger sizes.
+    One that was given up early has no points of larger sizes. `batches` are the sizes that it runs where several have a
+    part in it; then all together are the first one, `mixed`, with what was measured of each size's.
     """
 
     name: str
+    batches: tuple[int, ...] = ()
     points: tuple[ProfilePoint, ...] = ()
     reason: str | None = None
 

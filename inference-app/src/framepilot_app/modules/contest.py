@@ -1,12 +1,12 @@
 """Which engine runs a version: each that can is measured on the sizes that are warmed anyway, and the fastest serves.
 
 Pure: who is measured, what was found, who is given up early, and who wins. An engine is never judged by one size alone:
-some are fast alone and slow in batches.
+some are fast alone and slow in batches. Where that makes much of a difference, each runs the sizes that it is good at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,13 @@ CLEARLY_SLOWER: Final = 2.0
 
 LARGER_WEIGHT: Final = 0.5
 """What a size above the one in force counts, which may be asked for later; those up to it count 1."""
+
+WORTH: Final = 1.1
+"""Where the fastest engine takes over so many times as long as another one, that one runs this size, though that is one
+more program in memory."""
+
+MIXED: Final = "mixed"
+"""What stands for an engine's name where several run a version, each its sizes."""
 
 SHORTEST_MS: Final = 1e-6
 
@@ -85,10 +92,20 @@ class Contest:
 
         return min(self.contenders, key=cost)
 
-    def outcome(self, winner: Contender) -> tuple[ObservedEngine, ...]:
-        """All engines: the winner, those that were slower, those that were out before."""
-        slower = [each.observed(f"slower than {winner.name}") for each in self.contenders if each is not winner]
-        return (winner.observed(), *slower, *self._out)
+    def division(self, size: int) -> dict[int, Contender]:
+        """Who runs which batch size: the fastest one all, but for those at which another one is much faster."""
+        winner = self.fastest(size)
+        best = {batch: min(self.contenders, key=lambda each: each.ms(batch)) for batch in winner.points}
+        return {batch: other if winner.ms(batch) > WORTH * other.ms(batch) else winner for batch, other in best.items()}
+
+    def outcome(self, division: Mapping[int, Contender]) -> tuple[ObservedEngine, ...]:
+        """All engines: what serves, who has a part in it if several do, those that were slower, those that were out."""
+        serving = [*dict.fromkeys(division.values())]
+        name = serving[0].name if len(serving) == 1 else MIXED
+        first = ObservedEngine(name=name, points=tuple(each.points[batch] for batch, each in division.items()))
+        slower_than = f"slower than {' and '.join(each.name for each in serving)}"
+        slower = tuple(each.observed(slower_than) for each in self.contenders if each not in serving)
+        return (first, *(_parts(division) if len(serving) > 1 else ()), *slower, *self._out)
 
     @property
     def refused(self) -> tuple[ObservedEngine, ...]:
@@ -99,3 +116,10 @@ class Contest:
         """Why nobody is left: torch's reason, as it can run all that is allowed, or those of all others."""
         torch = next((out.reason for out in self._out if out.name == Engine.TORCH.value), None)
         return torch or "; ".join(f"engine {out.name}: {out.reason}" for out in self._out)
+
+
+def _parts(division: Mapping[int, Contender]) -> tuple[ObservedEngine, ...]:
+    sizes: dict[Contender, list[int]] = {}
+    for batch, contender in division.items():
+        sizes.setdefault(contender, []).append(batch)
+    return tuple(each.observed().model_copy(update={"batches": tuple(batches)}) for each, batches in sizes.items())

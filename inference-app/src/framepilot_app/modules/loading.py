@@ -18,6 +18,7 @@ from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ProfilePoint
 from framepilot.rollouts.machine import Agreed, Event, Loaded, Switched, Warmed
 from framepilot_app.graphs import torch_engine
+from framepilot_app.graphs.by_size import by_size
 from framepilot_app.graphs.engine import Compiled, EngineError, Outputs
 from framepilot_app.graphs.identity import Member
 from framepilot_app.graphs.normal import normalise
@@ -106,14 +107,17 @@ def load(
         yield from _drop_wrong(candidate, contest, device)
     yield from _warm(contest, candidate.trial(size, limit), device, clock, compared=compared)
     report(Warmed())
-    winner = yield from _fastest_that_agrees(candidate, contest, device, size)
+    division = yield from _fastest_that_agree(candidate, contest, device, size)
     report(Agreed())
     yield
-    outcome, profile = contest.outcome(winner), tuple(winner.points.values())
+    outcome = contest.outcome(division)
     contest.contenders.clear()
-    model = candidate.model
-    opened = Opened(candidate.member, model) if candidate.member is not None and winner.name == TORCH else None
-    switch(Version(model.spec, model.sha256, winner.compiled, profile, candidate.engine, outcome, opened))
+    compiled = by_size({batch: each.compiled for batch, each in division.items()})
+    # Nothing of the engines that lost is held here, nor by what serves.
+    division.clear()
+    model, serving = candidate.model, outcome[0]
+    opened = Opened(candidate.member, model) if candidate.member is not None and serving.name == TORCH else None
+    switch(Version(model.spec, model.sha256, compiled, serving.points, candidate.engine, outcome, opened))
     report(Switched())
 
 
@@ -186,22 +190,26 @@ def timed(steps: Iterator[object], clock: Callable[[], float]) -> Generator[None
         yield
 
 
-def _fastest_that_agrees(
+def _fastest_that_agree(
     candidate: Candidate, contest: Contest, device: torch.device, size: int
-) -> Generator[None, None, Contender]:
-    """The fastest engine on which the example comes out as it was packed.
+) -> Generator[None, None, dict[int, Contender]]:
+    """The fastest engine of each size on which the example comes out as it was packed.
 
     Raises:
         EngineError: there is none; the reason is that of the engine that was asked for, or of torch's.
     """
+    agreed: set[Contender] = set()
     while contest.contenders:
-        winner = contest.fastest(size)
+        division = contest.division(size)
+        asked = next((each for each in division.values() if each not in agreed), None)
+        if asked is None:
+            return division
         try:
-            yield from _check(candidate, winner.compiled, device)
+            yield from _check(candidate, asked.compiled, device)
         except (EngineError, ModelError) as error:
-            contest.drop(winner, str(error))
+            contest.drop(asked, str(error))
         else:
-            return winner
+            agreed.add(asked)
     raise EngineError(contest.failure())
 
 
