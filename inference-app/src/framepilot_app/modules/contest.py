@@ -51,15 +51,21 @@ class Contest:
     def __init__(self, contenders: Sequence[Contender] = (), out: Sequence[ObservedEngine] = ()) -> None:
         self.contenders = [*contenders]
         self._out = [*out]
+        self._failed: set[str] = set()
 
     def drop(self, contender: Contender, reason: str) -> None:
-        """It is out, and its program no longer referred to here."""
-        self.contenders.remove(contender)
-        self._out.append(contender.observed(reason))
+        """It failed: it is out, and its program no longer referred to here."""
+        self._failed.add(contender.name)
+        self._leave(contender, reason)
 
     def refuse(self, name: str, reason: str) -> None:
         """One that could not even be compiled is out."""
+        self._failed.add(name)
         self._out.append(ObservedEngine(name=name, reason=reason))
+
+    def failed(self, name: str) -> bool:
+        """Whether it is out for another reason than that it is slower."""
+        return name in self._failed
 
     def drop_slow(self, sizes: Sequence[int]) -> None:
         """Those that were clearly slower at both of the last two of these sizes, which all have been measured at."""
@@ -69,7 +75,7 @@ class Contest:
         for contender in [*self.contenders]:
             factors = [contender.ms(size) / best[size] for size in best]
             if min(factors) > CLEARLY_SLOWER:
-                self.drop(contender, f"slower: {factors[-1]:.1f} times the time of the fastest at batch {sizes[-1]}")
+                self._leave(contender, f"slower: {factors[-1]:.1f} times the time of the fastest at batch {sizes[-1]}")
 
     def fastest(self, size: int) -> Contender:
         """The one with the least time, relative to the best at each size, when this size is in force.
@@ -89,6 +95,10 @@ class Contest:
         """All engines: the winner, those that were slower, those that were out before."""
         slower = [each.observed(f"slower than {winner.name}") for each in self.contenders if each is not winner]
         return (winner.observed(), *slower, *self._out)
+
+    def _leave(self, contender: Contender, reason: str) -> None:
+        self.contenders.remove(contender)
+        self._out.append(contender.observed(reason))
 
     @property
     def refused(self) -> tuple[ObservedEngine, ...]:
