@@ -154,6 +154,37 @@ async def test_a_stage_comes_back_to_torch_with_a_module_that_asks_for_it_and_go
     await feed_one_by_one(site)
 
 
+@needs_engines
+@pytest.mark.usefixtures("torch_is_slower")
+async def test_a_module_that_comes_later_uses_a_stage_where_it_is_if_its_example_comes_out(site: Site, models) -> None:
+    await site.add("s/0", models[0])
+    await site.add("s/1", models[1])
+    await tried(site)
+    ready = site.device.together.plan.ready[0]
+    await site.add("s/2", models[2])
+    await tried(site)
+    assert site.device.together.plan.ready[0] is ready
+    assert ready.agreed == {model.sha256 for model in models}
+    await feed_one_by_one(site)
+
+
+@needs_engines
+@pytest.mark.usefixtures("torch_is_slower")
+async def test_a_stage_with_which_the_example_of_a_module_that_comes_later_is_wrong_is_made_anew(
+    site: Site, models
+) -> None:
+    await site.add("s/0", models[0])
+    await site.add("s/1", models[1])
+    await tried(site)
+    spoilt = site.device.together.plan.ready[0]
+    run = spoilt.compiled._run
+    spoilt.compiled._run = lambda values: [output + 1 for output in run(values)]
+    await site.add("s/2", models[2])
+    assert spoilt not in site.device.together.plan.ready
+    assert (await tried(site)).engine == OPENVINO
+    await feed_one_by_one(site)
+
+
 async def test_engines_that_are_not_installed_leave_it_to_torch_with_the_reason(
     site: Site, models, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,18 +137,32 @@ class Merger:
 
     async def _exchange(self, lanes: Mapping[str, Lane]) -> None:
         batches = {name: self._modules[name].batch for name in lanes}
+        limits = {name: batch.limit for name, batch in batches.items()}
         async with self._engines.exchanging:
-            planned = await asyncio.to_thread(self._planned, lanes)
-            limits = {name: batch.limit for name, batch in batches.items()}
-            await on_device(self._device, self._put_in_force(planned, lanes, limits))
+            plan = await self._plan(lanes, limits)
+            unfit = await self._engines.unfit(plan) if plan is not None else None
+            if unfit:
+                plan = await self._plan(lanes, limits, unfit)
+            await on_device(self._device, self._put_in_force(plan))
         trim_soon()
         self._engines.follow({name: batch.size for name, batch in batches.items()})
 
-    def _planned(self, lanes: Mapping[str, Lane]) -> Planned:
+    async def _plan(
+        self, lanes: Mapping[str, Lane], limits: Mapping[str, int], unfit: frozenset[ReadyStage] = frozenset()
+    ) -> JointPlan | None:
+        """What these run together, ready to run; None: nothing. Without the stages that are unfit."""
+        planned = await asyncio.to_thread(self._planned, lanes, unfit)
+        await on_device(self._device, self._compile(planned, limits))
+        merged = planned.merged
+        stages = [planned.known[contents_of(each.stage)] for each in merged.stages]
+        members = {name: lanes[name] for name in merged.members}
+        return JointPlan(merged, members, stages, self._device.device) if members else None
+
+    def _planned(self, lanes: Mapping[str, Lane], unfit: frozenset[ReadyStage]) -> Planned:
         # Programs that share nothing with anybody run as they do alone.
         merged = merge(replace(opened(lane).member, name=name) for name, lane in lanes.items()).sharing()
         plan = self._device.together.plan
-        known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready}
+        known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready if each not in unfit}
         for each in merged.stages:
             ready = known.get(contents_of(each.stage))
             # With one who asks for torch it must be torch's again.
@@ -159,16 +173,14 @@ class Merger:
         models = {each.users[0]: opened(lanes[each.users[0]]).model for each in missing}
         return Planned(merged, known, missing, Pooled(map(self._device.parameters.attach, models.values())))
 
-    def _put_in_force(
-        self, planned: Planned, lanes: Mapping[str, Lane], limits: Mapping[str, int]
-    ) -> Generator[None, None, None]:
-        """Compile and warm what is missing, and exchange the plan, on the device thread."""
-        merged, device, ready = planned.merged, self._device.device, planned.known
+    def _compile(self, planned: Planned, limits: Mapping[str, int]) -> Generator[None, None, None]:
+        """Compile and warm what is missing, on the device thread."""
+        device = self._device.device
         for each in planned.missing:
             sizes = batch_sizes(max(limits[name] for name in each.users))
             made = yield from make_ready(each.stage, planned.parameters, device, sizes, device_clock(device))
-            ready[contents_of(each.stage)] = made
+            planned.known[contents_of(each.stage)] = made
+
+    def _put_in_force(self, plan: JointPlan | None) -> Generator[None, None, None]:
         yield
-        stages = [ready[contents_of(each.stage)] for each in merged.stages]
-        members = {name: lanes[name] for name in merged.members}
-        self._device.together.exchange(JointPlan(merged, members, stages, device) if members else None)
+        self._device.together.exchange(plan)

@@ -77,6 +77,17 @@ class StageEngines:
         if self._task is not None:
             self._task.cancel()
 
+    async def unfit(self, plan: JointPlan) -> frozenset[ReadyStage]:
+        """Stages of a plan that are not on torch, and with which a model that is new to them does not agree."""
+        found = set()
+        for shared, ready in zip(plan.merged.stages, plan.ready, strict=True):
+            if ready.engine != TORCH:
+                try:
+                    ready.agreed |= await self._agreed(plan, shared, ready, ready.compiled, ready.agreed)
+                except (EngineError, ModelError):
+                    found.add(ready)
+        return frozenset(found)
+
     async def _bring(self) -> None:
         """Until every stage of the plan in force is where it is fastest."""
         while (found := self._next()) is not None:
@@ -133,27 +144,36 @@ class StageEngines:
         while contest.contenders and (winner := contest.fastest(size)).name != TORCH:
             compiled = found.compiled[winner.name]
             try:
-                await self._check(plan, shared, ready, compiled)
+                agreed = await self._agreed(plan, shared, ready, compiled)
             except (EngineError, ModelError) as error:
                 contest.drop(winner, str(error))
                 continue
-            await on_device(self._device, _move(ready, compiled, winner, contest))
+            await on_device(self._device, _move(ready, compiled, winner, contest, agreed))
             return
         ready.engines = _of_torch(contest)
 
-    async def _check(self, plan: JointPlan, shared: SharedStage, ready: ReadyStage, compiled: CompiledStage) -> None:
-        """Whether each model's example comes out as it was packed, with this stage for the one that is ready.
+    async def _agreed(
+        self,
+        plan: JointPlan,
+        shared: SharedStage,
+        ready: ReadyStage,
+        compiled: CompiledStage,
+        known: frozenset[str] = frozenset(),
+    ) -> frozenset[str]:
+        """The models that use a stage, but for those that are known to: their examples come out as they were packed.
 
         Raises:
-            EngineError: it cannot be run.
-            ModelError: an example does not, or is away.
+            EngineError: `compiled`, which runs in the place of the stage, or another one cannot be run.
+            ModelError: an example does not come out, or is away.
         """
         models = {opened(plan.lanes[name]).model.sha256: name for name in shared.users}
-        for name in models.values():
-            model = opened(plan.lanes[name]).model
+        asked = frozenset(models) - known
+        for sha256 in asked:
+            model = opened(plan.lanes[models[sha256]]).model
             example = await asyncio.to_thread(model.example)
-            run = _run_with(plan, name, example.input, ready, compiled)
+            run = _run_with(plan, models[sha256], example.input, ready, compiled)
             await on_device(self._device, check(model.spec, example, run))
+        return asked
 
 
 def _run_with(
@@ -171,10 +191,10 @@ def _run_with(
 
 
 def _move(
-    ready: ReadyStage, compiled: CompiledStage, winner: Contender, contest: Contest
+    ready: ReadyStage, compiled: CompiledStage, winner: Contender, contest: Contest, agreed: frozenset[str]
 ) -> Generator[None, None, None]:
     yield
-    ready.move(compiled, winner)
+    ready.move(compiled, winner, agreed)
     ready.engines = contest.outcome(winner)
 
 

@@ -43,6 +43,8 @@ class ReadyStage:
     engine: str = TORCH
     engines: tuple[ObservedEngine, ...] = ()
     """Those that were tried, once they were."""
+    agreed: frozenset[str] = frozenset()
+    """Digests of the models whose examples come out with an engine that is not torch's."""
     batches: int = 0
     pictures: int = 0
     items: int = 0
@@ -53,9 +55,9 @@ class ReadyStage:
     def __post_init__(self) -> None:
         self.measured = self.latency
 
-    def move(self, compiled: CompiledStage, winner: Contender) -> None:
+    def move(self, compiled: CompiledStage, winner: Contender, agreed: frozenset[str]) -> None:
         """Another engine runs it from the next batch on."""
-        self.compiled, self.engine = compiled, winner.name
+        self.compiled, self.engine, self.agreed = compiled, winner.name, agreed
         self.latency = self.measured = LatencyModel.measured(
             (size, point.p50_ms / 1000) for size, point in winner.points.items()
         )
