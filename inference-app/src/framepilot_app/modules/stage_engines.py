@@ -114,7 +114,7 @@ class StageEngines:
     async def _choose(self, plan: JointPlan, shared: SharedStage, ready: ReadyStage) -> None:
         seconds = ready.measured.seconds(1)
         if seconds < SHORTEST_S:
-            ready.engines = _not_tried(f"not tried: torch takes {seconds * 1000:.2f} ms, to call it costs as much")
+            ready.engines = _not_tried(f"to call it costs as much as the {seconds * 1000:.2f} ms that torch takes")
             return
         model = opened(plan.lanes[shared.users[0]]).model
         sizes = [size for size, _ in ready.measured.points]
