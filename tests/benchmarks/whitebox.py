@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks import merging, whitebox_depths, whitebox_parts, whitebox_unrelated
+from benchmarks import merging, whitebox_depths, whitebox_engines, whitebox_parts, whitebox_unrelated
 from benchmarks.machine import processor, ran_on
 from benchmarks.page import up_to, write
 from benchmarks.result import told
@@ -42,6 +42,7 @@ def main() -> int:
         results = [
             *whitebox_depths.run(folder / "depths", scale),
             whitebox_parts.run(folder / "parts", scale.pipelines // 5, scale.rounds, scale.seconds),
+            whitebox_engines.run(folder / "engines", max(2, scale.pipelines // 10)),
             *whitebox_unrelated.run(folder / "unrelated", 4 * scale.rounds, 2 * scale.rounds, scale.seconds),
         ]
     torch.set_num_threads(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from framepilot.contract.desired import Engine
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.graphs import aten
 from framepilot_app.graphs.merging import merge
@@ -92,10 +93,10 @@ def write_headed(
     return open_model(folder)
 
 
-def loaded(model: Model, parameters: ParameterStore, limit: int = 4) -> Version:
-    """The version, as a rollout loads it."""
+def loaded(model: Model, parameters: ParameterStore, limit: int = 4, engine: Engine = Engine.AUTO) -> Version:
+    """The version, as a rollout loads it where torch alone is tried."""
     versions: list[Version] = []
-    candidate = Candidate.read(model, parameters)
+    candidate = Candidate.read(model, parameters, engine)
     finish(load(candidate, CPU, limit, limit, time.perf_counter, versions.append, lambda _event: None))
     return versions[0]
 
@@ -109,10 +110,11 @@ def serving(
     size: int = 4,
     wait_ms: float = 0,
     compiled: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] | None = None,
+    engine: Engine = Engine.AUTO,
 ) -> Module:
     """A module that serves it; `compiled` runs instead of its program where it runs alone."""
     module = Module(service, declared(name, size=size, wait_ms=wait_ms), lambda _: None)
-    version = loaded(model, parameters)
+    version = loaded(model, parameters, engine=engine)
     if compiled is not None:
         version = replace(version, compiled=compiled)
     module.switch(Lane(service, name, version, CPU))

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
+from framepilot_app.graphs.engine import CompiledStage
 from framepilot_app.graphs.forms import OwnParameters
 from framepilot_app.graphs.merging import Merged
+from framepilot_app.graphs.stage import Stage
 from framepilot_app.graphs.torch_engine import as_image
-from framepilot_app.graphs.torch_stage import TorchStage, compile_stage
+from framepilot_app.graphs.torch_stage import compile_stage
 from support.networks import finish
 
 CPU = torch.device("cpu")
 
 
 class MergedRun:
-    """The stages of a plan, compiled. `tensors` are the parameters by digest."""
+    """The stages of a plan, compiled by torch. `tensors` are the parameters by digest.
 
-    def __init__(self, merged: Merged, tensors: Mapping[str, torch.Tensor]) -> None:
+    `elsewhere` gives what is to run a stage instead, if anything is.
+    """
+
+    def __init__(
+        self,
+        merged: Merged,
+        tensors: Mapping[str, torch.Tensor],
+        elsewhere: Callable[[Stage], CompiledStage | None] = lambda _: None,
+    ) -> None:
         self._merged = merged
-        self._compiled: list[TorchStage] = []
+        self._compiled: list[CompiledStage] = []
         self.runs = 0
         images = [torch.zeros(1, m.image.channels, m.image.height, m.image.width) for m in merged.members.values()]
         values = self._pictures(images)
@@ -30,7 +40,7 @@ class MergedRun:
                 inputs = [values[name] for name in each.stage.inputs]
                 finish(compiled.write_script(*inputs))
                 values.update(zip(each.stage.outputs, compiled(*inputs), strict=True))
-                self._compiled.append(compiled)
+                self._compiled.append(elsewhere(each.stage) or compiled)
 
     def __call__(self, *batches: torch.Tensor) -> dict[str, tuple[torch.Tensor, ...]]:
         """Outputs by program, for a batch for each of them, in the order of their names; equal pictures are one."""

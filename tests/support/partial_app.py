@@ -24,7 +24,7 @@ def _without_store() -> None:
 
 
 def _without_stages() -> None:
-    app.Merger = lambda _device: NoSharing()
+    app.Merger = lambda *_: NoSharing()
 
 
 def _without_scripts() -> None:

@@ -30,6 +30,7 @@ from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.merger import Merger, NoSharing
 from framepilot_app.modules.parameter_accounts import NOTHING, ParameterAccounts
 from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.stage_engines import StageEngines
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
 from framepilot_app.sinks.newest import NewestFrames
@@ -121,7 +122,7 @@ class App:
             newest=NewestFrames(),
             credentials=Credentials(options.credentials),
         )
-        self._controller = Controller(self._machinery, Merger(device) if options.share else NoSharing())
+        self._controller = Controller(self._machinery, self._sharing() if options.share else NoSharing())
         gpu = watched_gpu(options.nvml_device, device.device)
         self._gpu_watcher = GpuWatcher(functools.partial(Nvml, gpu)) if gpu else None
         self._busy = BusyWindow()
@@ -190,10 +191,11 @@ class App:
         device = self._machinery.device
         plan = device.together.plan
         accounts = self._parameters.of(
-            (service.name, lane.version.compiled)
+            (service.name, program)
             for service in services
             for module in service.bound_modules()
             for lane in module.lanes
+            for program in (lane.version.compiled, *(plan.compiled_of(lane) if plan is not None else ()))
         )
         streams = tuple(stream for service in services for stream in observed_streams(service))
         return ObservedState(
@@ -234,6 +236,10 @@ class App:
         name, stream_name = stream
         service = self._controller.services.get(name)
         return service.inputs if service is not None and stream_name in service.streams else None
+
+    def _sharing(self) -> Merger:
+        device = self._machinery.device
+        return Merger(device, StageEngines(device, self._machinery.store.stage_file))
 
     def _page(self) -> Page | None:
         if self._options.page is Access.OFF:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from framepilot.contract.desired import Batch, Delivery, DesiredModule, DesiredSink, DesiredStream, ModelRef, Pipeline
+from framepilot.contract.desired import (
+    Batch,
+    Delivery,
+    DesiredModule,
+    DesiredSink,
+    DesiredStream,
+    Engine,
+    ModelRef,
+    Pipeline,
+)
 from framepilot.contract.events import FrameId
 from framepilot.contract.observed import ObservedStage
 from support.app_process import AppProcess, delivered, events, metric, versions
@@ -27,10 +36,10 @@ def app(tmp_path: Path) -> Iterator[AppProcess]:
     assert process.stop() == 0
 
 
-def pipeline(service: str, version: str, out: Path) -> Pipeline:
+def pipeline(service: str, version: str, out: Path, engine: Engine = Engine.TORCH) -> Pipeline:
     """One model on the looped video, which it looks at like a camera; what is dropped is said, too."""
     samples = build()
-    model = ModelRef(name="age", version=version, uri=f"file://{samples}/models/age/{version}")
+    model = ModelRef(name="age", version=version, uri=f"file://{samples}/models/age/{version}", engine=engine)
     camera = DesiredStream(
         name="camera",
         source=f"file://{samples}/videos/carphone_pristine.mp4",
@@ -103,6 +112,26 @@ def test_services_on_one_camera_share_the_beginning_of_their_models_while_one_ch
     seen = len(delivered(door))
     eventually(lambda: len(delivered(door)) > seen + 20, "more frames of the one that stays")
     assert app.module("tests/door", "age").alone is None
+    assert ledger(door).whole
+    assert ledger(hall).whole
+    errors = [event for path in (door, hall) for event in events(path) if event["data"].get("reason") == "error"]
+    assert errors == []
+
+
+def test_services_that_ask_for_the_fastest_engine_share_on_the_one_that_is_the_fastest_for_the_stage(
+    app: AppProcess, tmp_path: Path
+) -> None:
+    door, hall = tmp_path / "door.jsonl", tmp_path / "hall.jsonl"
+    app.want(pipeline("door", "1", door, Engine.AUTO), pipeline("hall", "2", hall, Engine.AUTO))
+    serves(app, "door", "1")
+    serves(app, "hall", "2")
+    eventually(lambda: shared(app).engines, "the engines of what is shared to be compared")
+    stage = shared(app)
+    assert stage.engine == stage.engines[0].name
+    assert {each.name for each in stage.engines} == {"torch", "onnxruntime", "openvino"}
+    assert [each.reason for each in stage.engines].count(None) == 1
+    eventually(lambda: shared(app).items > stage.items + 20, "items by that engine")
+    assert [module.alone for module in app.status().modules] == [None, None]
     assert ledger(door).whole
     assert ledger(hall).whole
     errors = [event for path in (door, hall) for event in events(path) if event["data"].get("reason") == "error"]

@@ -9,18 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from framepilot_app.models.model import Model
 from framepilot_app.modules import merger as merging
-from framepilot_app.modules.device import BatchDone, DeviceThread
-from framepilot_app.modules.lane import Lane
-from framepilot_app.modules.merger import Merger
-from framepilot_app.modules.module import Module
 from framepilot_app.modules.stages import Contents, contents_of
 from support.eventually import eventually, eventually_async
 from support.fake_engine import module as a_fake
-from support.headed import BACKBONE_BYTES, CPU, HEAD_BYTES, loaded, picture, push, serving, write_headed
+from support.headed import BACKBONE_BYTES, HEAD_BYTES, serving, write_headed
+from support.sharing_site import Site
 
 HEADS = 4
 NOBODY = "no other model here begins with the same arithmetic and parameters"
@@ -34,87 +30,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
     return [*heads, write_headed(store, "stranger", backbone=1, head=HEADS)]
 
 
-class Site:
-    """A device that runs, a merger, and modules that come and go. Results are checked as they come."""
-
-    def __init__(self) -> None:
-        self.pushed = self.right = self.wrong = 0
-        self.device = DeviceThread(CPU, self._on_done, lambda late: pytest.fail(f"late: {late}"))
-        self.merger = Merger(self.device)
-        self.modules: dict[str, Module] = {}
-
-    @property
-    def stages(self) -> list[tuple[str, ...]]:
-        """Whose the stages in force are."""
-        plan = self.device.together.plan
-        return [] if plan is None else [each.users for each in plan.merged.stages]
-
-    async def add(self, service: str, model: Model, name: str = "a") -> Module:
-        """A module that serves now."""
-        made = self.modules[f"{service}/{name}"] = serving(model, self.device.parameters, service, name)
-        await self.settled()
-        return made
-
-    async def swap(self, service: str, model: Model) -> None:
-        """Another version serves."""
-        module = self.modules[f"{service}/a"]
-        module.switch(Lane(service, "a", loaded(model, self.device.parameters), CPU))
-        await self.settled()
-
-    async def remove(self, service: str) -> None:
-        """It ends with its last item."""
-        module = self.modules.pop(f"{service}/a")
-        eventually(lambda: module.queued == 0)
-        module.retire()
-        await self.settled()
-
-    def follow(self) -> None:
-        """As the controller does."""
-        self.device.set_modules(tuple(self.modules.values()))
-        self.merger.follow(self.modules.values())
-
-    async def settled(self) -> None:
-        """The plan is that of what serves, or cannot be made."""
-        self.follow()
-        task = self.merger._task
-        if task is not None:
-            await asyncio.wait_for(asyncio.shield(task), 60)
-
-    def alone(self, service: str, name: str = "a") -> str | None:
-        return self.merger.alone(self.modules[f"{service}/{name}"])
-
-    def feed(self) -> None:
-        """A picture for everybody, the same one."""
-        common = picture(self.pushed % 256)
-        for module in [*self.modules.values()]:
-            push(module, common)
-            self.pushed += 1
-        self.device.wake()
-
-    async def all_right(self) -> None:
-        """Everything that was pushed has come back, right."""
-        await eventually_async(lambda: self.right + self.wrong == self.pushed, "all items to be back")
-        assert self.wrong == 0
-
-    def _on_done(self, done: BatchDone) -> None:
-        # Outputs are those of the version whose lane it was, whatever serves meanwhile.
-        lane = done.lane
-        alone = lane.version.compiled(lane.normalise([item.prepared.picture for item in done.items]))[0]
-        good = not isinstance(done.outputs, Exception) and torch.allclose(
-            torch.from_numpy(done.outputs[0]), alone, atol=1e-5
-        )
-        self.right += len(done.items) * good
-        self.wrong += len(done.items) * (not good)
-        done.module.leave(lane, len(done.items))
-
-
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    made = Site()
-    made.device.start()
-    yield made
-    made.merger.close()
-    made.device.stop()
+    with Site() as made:
+        yield made
 
 
 @pytest.fixture
@@ -333,7 +252,7 @@ async def test_what_no_torch_runs_is_not_opened_up_and_says_so(site: Site, model
     await site.add("s/0", models[0])
     site.modules["s/1/a"] = a_fake(service="s/1")
     await site.settled()
-    assert site.alone("s/1") == "it runs on torch: only programs that torch runs are opened up"
+    assert site.alone("s/1") == "it runs on torch: only programs that torch may and can run are opened up"
     assert site.alone("s/0") == NOBODY
 
 

@@ -63,7 +63,16 @@ def state(**changes: Any) -> ObservedState:
             ],
             "stages": [
                 {"modules": TWO, "nodes": 5, "share": 0.1, "batches": 0, "pictures": 0, "items": 0, "seconds": 0},
-                {"modules": ALL, "nodes": 40, "share": 0.8, "batches": 9, "pictures": 100, "items": 250, "seconds": 4},
+                {
+                    "modules": ALL,
+                    "nodes": 40,
+                    "share": 0.8,
+                    "engine": "onnxruntime",
+                    "batches": 9,
+                    "pictures": 100,
+                    "items": 250,
+                    "seconds": 4,
+                },
             ],
             "parameters": {"unique": 1_000_000, "referenced": 2_500_000},
             **changes,
@@ -86,7 +95,10 @@ def test_what_is_shared_is_said_with_what_it_saves_and_why_it_is_not_more():
     names = [ObservedStage(modules=modules).short_id for modules in (ALL, TWO)]
     assert lines(heard(view("hall", "lobby", "yard"), "it", state())) == [
         "cameras/shared: cameras/hall, cameras/lobby, cameras/yard",
-        f"Stage {names[0]} runs once for 3 modules: 40 nodes of their graphs, 80.0% of the arithmetic of the largest.",
+        (
+            f"Stage {names[0]} runs on onnxruntime once for 3 modules: 40 nodes of their graphs, 80.0% of the "
+            "arithmetic of the largest."
+        ),
         "cameras/hall/face, cameras/lobby/face, cameras/yard/face",
         (
             "It ran on 100 pictures instead of 250 items, in 9 batches and 4.00 s of the device's time; "
@@ -195,6 +207,7 @@ class TestInASession:
             found = json.loads(run("cameras/shared", "-o", "json").stdout)
         assert found["instance"] == "cameras.runtime.shared"
         assert [stage["use"] and stage["use"]["savedSeconds"] for stage in found["stages"]] == [6, None]
+        assert [stage["engine"] for stage in found["stages"]] == ["onnxruntime", None]
         assert found["parameters"] == {"unique": 1_000_000, "referenced": 2_500_000, "saved": 1_500_000}
         lobby = {"service": "cameras/lobby", "seconds": 6, "share": 0.6, "parameterBytes": 250_000}
         assert found["charged"][0] == lobby

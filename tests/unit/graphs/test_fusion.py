@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framepilot_app.graphs.fusion import Kernel, Unary, fuse
+from framepilot_app.graphs.fusion import Kernel, Unary, fuse, unfused
 from framepilot_app.graphs.program import Argument, ImageInput, Node, NodeRef, ParameterRef, Program
 
 ALL = frozenset({"first", "second", "up"})
@@ -87,3 +87,32 @@ def test_a_convolution_that_is_an_output_stays() -> None:
 def test_a_convolution_that_is_not_packed_stays() -> None:
     relu = apply("relu", "relu.default", "first")
     assert kernels(FIRST, relu, fusable=frozenset()) == [Kernel("first", FIRST), Kernel("relu", relu)]
+
+
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "silu", "hardswish", "gelu"])
+def test_what_was_fused_comes_apart_into_nodes_that_fuse_again(op: str) -> None:
+    (kernel,) = kernels(FIRST, apply("act", f"{op}.default", "first"))
+    assert unfused(kernel) == (convolution("act.0", "image"), apply("act", f"{op}.default", "act.0"))
+
+
+@pytest.mark.parametrize(
+    ("op", "scalars"), [("hardtanh.default", (-1.0, 2.0)), ("leaky_relu.default", (0.1,))], ids=str
+)
+def test_numbers_of_an_activation_are_not_lost(op: str, scalars: tuple[float, ...]) -> None:
+    (kernel,) = kernels(FIRST, apply("act", op, "first", *scalars))
+    assert unfused(kernel)[-1] == apply("act", op, "act.0", *scalars)
+
+
+def test_a_sum_and_its_relu_come_apart_in_order() -> None:
+    _, fused = kernels(
+        convolution("second", "image"), FIRST, add("sum", "first", "second"), apply("relu", "relu.default", "sum")
+    )
+    assert unfused(fused) == (
+        convolution("relu.0", "image"),
+        add("relu.1", "relu.0", "second"),
+        apply("relu", "relu.default", "relu.1"),
+    )
+
+
+def test_a_kernel_of_one_node_is_that_node() -> None:
+    assert unfused(*kernels(FIRST)) == (FIRST,)

@@ -36,7 +36,7 @@ def test_one_is_given_up_when_it_is_clearly_slower_twice_in_a_row() -> None:
     fast.points.update(contender("", {8: 1}).points)
     contest.drop_slow((1, 2, 4, 8))
     assert contest.contenders == [fast]
-    (_, out) = contest.outcome(contest.division(8))
+    (_, out) = contest.outcome(fast)
     assert (out.name, out.reason) == ("slow", "slower: 3.0 times the time of the fastest at batch 8")
     assert [point.batch for point in out.points] == [1, 2, 4, 8]
 
@@ -44,7 +44,7 @@ def test_one_is_given_up_when_it_is_clearly_slower_twice_in_a_row() -> None:
 def test_the_outcome_tells_all_the_winner_first() -> None:
     contest = Contest([contender("torch", {1: 2.0}), contender("openvino", {1: 1.0})])
     contest.refuse("onnxruntime", "not installed")
-    outcome = contest.outcome(contest.division(1))
+    outcome = contest.divided(contest.division(1))
     assert [(each.name, each.reason) for each in outcome] == [
         ("openvino", None),
         ("torch", "slower than openvino"),
@@ -59,7 +59,7 @@ def test_a_size_at_which_another_one_is_much_faster_is_run_by_that_one() -> None
     assert contest.fastest(4) is torch
     division = contest.division(4)
     assert division == {1: runtime, 2: torch, 4: torch}
-    mixed, *others = contest.outcome(division)
+    mixed, *others = contest.divided(division)
     assert (mixed.name, [point.p50_ms for point in mixed.points]) == (MIXED, [1.0, 1.9, 2.5])
     assert [(each.name, each.batches, each.reason) for each in others] == [
         ("onnxruntime", (1,), None),
@@ -97,7 +97,7 @@ def test_whoever_wins_is_not_slower_than_another_everywhere(times: list[tuple[fl
     for batch, runs in division.items():
         assert all(runs.ms(batch) <= WORTH * other.ms(batch) for other in contest.contenders)
     mixed = len(set(division.values())) > 1
-    assert len(contest.outcome(division)) == len(times) + mixed
+    assert len(contest.divided(division)) == len(times) + mixed
 
 
 @given(st.lists(st.tuples(MS, MS), min_size=1, max_size=4))

@@ -193,6 +193,25 @@ def test_one_that_raises_is_out(model: Model) -> None:
     assert [(each.name, each.reason) for each in version.engines] == [("torch", None), ("raising", "out of memory")]
 
 
+def test_whoever_runs_it_alone_a_program_is_opened_up_if_torch_may_run_it(model: Model) -> None:
+    expected = model.example().expected[0]
+    fast = FakeCompiled(lambda batch: (expected.expand(len(batch), -1),))
+    assert loaded(read(model), Contest([Contender("fast", fast)])).opened is not None
+    assert loaded(read(model, Engine.ONNX_RUNTIME), Contest([Contender("fast", fast)])).opened is None
+
+
+def test_a_program_that_torch_cannot_run_is_not_opened_up(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> Iterator[None]:
+        yield
+        raise EngineError("no such operator")
+
+    monkeypatch.setattr(torch_engine, "compile_with", refuses)
+    expected = model.example().expected[0]
+    version = loaded(read(model), Contest([Contender("able", FakeCompiled(lambda _: (expected,)))]))
+    assert version.engines[0].name == "able"
+    assert version.opened is None
+
+
 def test_a_gpu_has_torch_only(model: Model, onnx_file: Callable[[], Path]) -> None:
     gpu = torch.device("cuda")
     assert asked(Engine.AUTO, gpu) == ()

@@ -241,9 +241,10 @@ class ObservedStage(Observation):
 
     `modules` are these, sorted, each `<namespace>/<service>/<module>`. `nodes` are the graph's nodes in it, `share`,
     0..1, is its part of the arithmetic of the largest program that uses it; `shares` are those of the program of each
-    module. `points` were measured when it was compiled, as the profiles of modules are. What follows only rises:
-    `batches` that ran, `pictures` that they had, `items` that these served, as one picture may serve several modules,
-    and `seconds` that the device took for them.
+    module. `engine` is the one that runs it, None: it is not said; `points` were measured on it, as the profiles of
+    modules are. `engines` are those that were tried and what became of them; none are where a module asked for torch,
+    and until it is known. What follows only rises: `batches` that ran, `pictures` that they had, `items` that these
+    served, as one picture may serve several modules, and `seconds` that the device took for them.
     """
 
     modules: tuple[str, ...] = ()
@@ -251,6 +252,8 @@ class ObservedStage(Observation):
     share: float = 0
     shares: tuple[float, ...] = ()
     points: tuple[StagePoint, ...] = ()
+    engine: str | None = None
+    engines: tuple[ObservedEngine, ...] = ()
     batches: int = 0
     pictures: int = 0
     items: int = 0

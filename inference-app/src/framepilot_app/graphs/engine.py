@@ -19,6 +19,8 @@ from framepilot_app.graphs.program import ImageInput
 
 Outputs = tuple[torch.Tensor, ...]
 Array = NDArray[np.float32]
+Run = Callable[[Sequence[Array]], Sequence[Array]]
+"""An engine's own call, with contiguous arrays in the order of what a model takes and gives."""
 
 
 class EngineError(Exception):
@@ -35,15 +37,36 @@ class Compiled(Protocol):
     def held(self) -> Iterable[tuple[object, int]]:
         """These bytes, by what holds them: the same object in two programs is in memory once."""
 
-    def __call__(self, batch: torch.Tensor) -> Outputs:
+    def __call__(self, batch: torch.Tensor, /) -> Outputs:
         """Run one batch: N x C x H x W, float32, any N >= 1, any memory format; outputs have N first."""
 
-    def steps(self, batch: torch.Tensor) -> Generator[None, None, Outputs]:
+    def steps(self, batch: torch.Tensor, /) -> Generator[None, None, Outputs]:
         """The same, node by node: yields between nodes, so that a warm-up can be spread over idle gaps."""
 
 
 Compilation = Generator[None, None, Compiled]
 """Yields after every bounded step, returns the compiled program; closing it early gives everything back."""
+
+
+class CompiledStage(Protocol):
+    """A stage on a device. Values are given and come in the order of its inputs and outputs, with the batch first."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of parameters it holds on the device."""
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        """These bytes, by what holds them, as of a `Compiled`."""
+
+    def __call__(self, *inputs: torch.Tensor) -> Outputs:
+        """Run it once.
+
+        Raises:
+            EngineError: it fails on the inputs.
+        """
+
+    def steps(self, *inputs: torch.Tensor) -> Generator[None, None, Outputs]:
+        """The same in small steps, as far as the engine allows."""
 
 
 class WholeBatches:

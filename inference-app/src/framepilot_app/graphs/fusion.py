@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
-from framepilot_app.graphs.program import Node, NodeRef, Program
+from framepilot_app.graphs.program import Argument, Node, NodeRef, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,33 @@ def fuse(program: Program, fusable: frozenset[str]) -> tuple[Kernel, ...]:
         del kernels[absorbed]
         kernels[kernel.name] = kernel
     return tuple(kernels.values())
+
+
+def unfused(kernel: Kernel) -> tuple[Node, ...]:
+    """The nodes that a kernel stands for, in order; the last one has the kernel's name."""
+    following: list[tuple[str, tuple[Argument, ...]]] = []
+    if kernel.other is not None:
+        following.append(("aten.add.Tensor", (NodeRef(kernel.other),)))
+    if kernel.unary is not None:
+        following.append((_OPERATORS[kernel.unary.attribute], kernel.unary.scalars))
+    names = [*(f"{kernel.name}.{number}" for number in range(len(following))), kernel.name]
+    nodes = [replace(kernel.node, name=names[0])]
+    for name, (op, rest) in zip(names[1:], following, strict=True):
+        nodes.append(Node(name, op, (NodeRef(nodes[-1].name), *rest), {}, kernel.shape))
+    return tuple(nodes)
+
+
+_OPERATORS: Final = {
+    "gelu": "aten.gelu.default",
+    "hardswish": "aten.hardswish.default",
+    "hardtanh": "aten.hardtanh.default",
+    "leaky_relu": "aten.leaky_relu.default",
+    "relu": "aten.relu.default",
+    "sigmoid": "aten.sigmoid.default",
+    "swish": "aten.silu.default",
+    "tanh": "aten.tanh.default",
+}
+"""By oneDNN's name."""
 
 
 def _is_open(kernel: Kernel, fusable: frozenset[str]) -> bool:

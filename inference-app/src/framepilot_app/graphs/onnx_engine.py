@@ -6,10 +6,11 @@ without them), so neither is felt beside serving.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from framepilot_app.graphs.engine import Array, Compiled, WholeBatches
+from framepilot_app.graphs.engine import Array, Compiled, Run, WholeBatches
 from framepilot_app.graphs.program import ImageInput
 
 PACKAGE: Final = "onnxruntime"
@@ -21,6 +22,12 @@ def preload() -> None:
 
 
 def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+    """A program's session."""
+    run = open_file(file, threads)
+    return WholeBatches(image, file.stat().st_size, lambda batch: run([batch]))
+
+
+def open_file(file: Path, threads: int) -> Run:
     """Make a session; whatever ONNX Runtime raises is a reason not to use it."""
     import onnxruntime  # noqa: PLC0415 an extra
 
@@ -38,8 +45,10 @@ def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def run(batch: Array) -> list[Array]:
-        outputs: list[Array] = session.run(None, {"in": batch})
+    names = [each.name for each in session.get_inputs()]
+
+    def run(values: Sequence[Array]) -> list[Array]:
+        outputs: list[Array] = session.run(None, dict(zip(names, values, strict=True)))
         return outputs
 
-    return WholeBatches(image, file.stat().st_size, run)
+    return run

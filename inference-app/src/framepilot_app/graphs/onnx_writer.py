@@ -7,6 +7,7 @@ interpreter for long. The way back, from anybody's ONNX to a program, is `framep
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 
 from framepilot_app.graphs.onnx_node import Arguments, Array, NotInOnnx, Write
 from framepilot_app.graphs.onnx_operators import OPERATORS
+from framepilot_app.graphs.plain_stage import PlainStage
 from framepilot_app.graphs.program import Argument, NodeRef, ParameterRef, Program, ProgramError
 
 OPSET: Final = 20
@@ -36,37 +38,44 @@ def to_onnx(program: Program, weights: dict[str, Array]) -> onnx.ModelProto:
     Raises:
         NotInOnnx: a node that has no form in ONNX; it is named.
     """
-    return _Writer(program, weights).model()
+    return stage_to_onnx(PlainStage.whole(program), weights)
+
+
+def stage_to_onnx(stage: PlainStage, weights: dict[str, Array]) -> onnx.ModelProto:
+    """The model: inputs and outputs in the stage's order, all with the batch first; `weights` as the file has them.
+
+    Raises:
+        NotInOnnx: a node that has no form in ONNX, which is named, or an input of unknown shape.
+    """
+    return _Writer(stage, weights).model()
 
 
 class _Writer:
-    """One pass over a program; values have the names of the nodes that give them."""
+    """One pass over a stage; values have the names of the nodes that give them."""
 
-    def __init__(self, program: Program, weights: dict[str, Array]) -> None:
-        self._program = program
+    def __init__(self, stage: PlainStage, weights: dict[str, Array]) -> None:
+        self._stage = stage
         self._weights = weights
-        self._values = {program.input.name: "in"}
+        self._values = {name: f"in.{position}" for position, name in enumerate(stage.inputs)}
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def model(self) -> onnx.ModelProto:
-        for node in self._program.nodes:
+        for node in self._stage.nodes:
             try:
                 self._values[node.name] = _writing(node.op)(self, Arguments(node))
             except NotInOnnx as error:
                 raise NotInOnnx(f"{node.name}: {node.op} cannot be written as ONNX: {error}") from error
-        for position, name in enumerate(self._program.outputs):
+        for position, name in enumerate(self._stage.outputs):
             # One node may be several outputs, or the input itself.
             self._nodes.append(helper.make_node("Identity", [self._values[name]], [f"out.{position}"]))
-        image = self._program.input
-        shape: list[str | int | None] = [BATCH, image.channels, image.height, image.width]
         graph = helper.make_graph(
             self._nodes,
             "program",
-            [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)],
+            [_taken(self._values[name], shape) for name, shape in self._stage.inputs.items()],
             [
                 helper.make_tensor_value_info(f"out.{position}", TensorProto.FLOAT, None)
-                for position in range(len(self._program.outputs))
+                for position in range(len(self._stage.outputs))
             ],
             list(self._constants.values()),
         )
@@ -91,7 +100,7 @@ class _Writer:
     def stored(self, argument: Argument) -> Array:
         if not isinstance(argument, ParameterRef):
             raise NotInOnnx("it takes a computed tensor where ONNX wants a stored one")
-        array = self._weights[argument.name]
+        array = self._weights[self._stage.parameters[argument.name]]
         if array.dtype != np.float32:
             raise NotInOnnx(f"'{argument.name}' is {array.dtype}")
         return array
@@ -109,6 +118,12 @@ class _Writer:
         return name
 
 
+def _taken(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    if not shape:
+        raise NotInOnnx("the shape of what it takes is not known")
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape[1:]])
+
+
 def _writing(op: str) -> Write:
     if op not in OPERATORS:
         raise NotInOnnx("no ONNX is known for it")
@@ -116,14 +131,19 @@ def _writing(op: str) -> Write:
 
 
 def main(program_file: Path, weights_file: Path, target: Path) -> int:
-    """Write the model, by rename: a half one is never seen."""
+    """Write the model of a program."""
+    return write(lambda: to_onnx(Program.parse(program_file.read_bytes()), load_file(weights_file)), target)
+
+
+def write(model: Callable[[], onnx.ModelProto], target: Path) -> int:
+    """Write a model, by rename: a half one is never seen; the exit status."""
     try:
-        model = to_onnx(Program.parse(program_file.read_bytes()), load_file(weights_file))
+        content = model().SerializeToString()
     except (NotInOnnx, ProgramError, SafetensorError) as error:
         sys.stdout.write(str(error))
         return UNFIT
     partial = target.with_suffix(".partial")
-    partial.write_bytes(model.SerializeToString())
+    partial.write_bytes(content)
     partial.replace(target)
     return 0
 

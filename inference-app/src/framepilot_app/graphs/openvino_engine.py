@@ -7,11 +7,12 @@ each size takes several times as long as the others: it belongs into the warm-up
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from framepilot_app.graphs.engine import Array, Compiled, EngineError, WholeBatches
+from framepilot_app.graphs.engine import Array, Compiled, EngineError, Run, WholeBatches
 from framepilot_app.graphs.program import ImageInput
 
 PACKAGE: Final = "openvino"
@@ -23,6 +24,16 @@ def preload() -> None:
 
 
 def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+    """A program's request.
+
+    Raises:
+        EngineError: what OpenVINO says, without where in its sources it says so.
+    """
+    run = open_file(file, threads)
+    return WholeBatches(image, file.stat().st_size, lambda batch: run([batch]))
+
+
+def open_file(file: Path, threads: int) -> Run:
     """Read and compile; whatever OpenVINO raises is a reason not to use it.
 
     Raises:
@@ -43,12 +54,12 @@ def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     request = compiled.create_infer_request()
     count = len(compiled.outputs)
 
-    def run(batch: Array) -> list[Array]:
-        request.infer([batch], share_inputs=True)
+    def run(values: Sequence[Array]) -> list[Array]:
+        request.infer([*values], share_inputs=True)
         # The request writes its next results to the same place.
         return [request.get_output_tensor(position).data.copy() for position in range(count)]
 
-    return WholeBatches(image, file.stat().st_size, run)
+    return run
 
 
 @cache

@@ -151,14 +151,14 @@ class Program:
             raise _too_many(len(nodes))
         return cls(
             input=_image_input(fields["input"]),
-            nodes=tuple(_node(value, position) for position, value in enumerate(nodes)),
+            nodes=tuple(read_node(value, position) for position, value in enumerate(nodes)),
             outputs=tuple(_name(value, "outputs") for value in _array(fields["outputs"], "outputs")),
             parameters=tuple(_name(value, "parameters") for value in _array(fields["parameters"], "parameters")),
         )
 
     def to_json(self) -> bytes:
         """The content of `program.json`: one node a line, so that a difference of two programs can be read."""
-        nodes = ",\n  ".join(pydantic_core.to_json(_node_document(node)).decode() for node in self.nodes)
+        nodes = ",\n  ".join(pydantic_core.to_json(node_document(node)).decode() for node in self.nodes)
         head = pydantic_core.to_json(
             {
                 "name": self.input.name,
@@ -263,7 +263,12 @@ def _integer(value: object, where: str) -> int:
     return value
 
 
-def _node(value: object, position: int) -> Node:
+def read_node(value: object, position: int) -> Node:
+    """The node that a document has at this place.
+
+    Raises:
+        ProgramError: it is none.
+    """
     where = f"nodes[{position}]"
     fields = _object(value, where, {"name", "op", "args", "kwargs", "shape"})
     name = _name(fields["name"], where)
@@ -301,7 +306,8 @@ def _argument(value: object, where: str, depth: int = 0) -> Argument:
     raise ProgramError(f"{_shown(value)} is not an argument", where, _PACK_AGAIN)
 
 
-def _node_document(node: Node) -> dict[str, object]:
+def node_document(node: Node) -> dict[str, object]:
+    """A node as `read_node` takes it."""
     return {
         "name": node.name,
         "op": node.op,

@@ -22,20 +22,24 @@ _CHANNELS: Final = 16
 
 
 def warm_up(device: torch.device) -> None:
-    """Call it once, on the thread that owns the device, after all imports.
-
-    From then on this thread takes subnormal numbers for 0: they are of no use in a network, and a CPU computes with
-    them many times slower.
-    """
-    torch.set_flush_denormal(True)
-    # Optimizing a script would take tens of milliseconds at its first batches, and find nothing that is not fused.
-    torch._C._set_graph_executor_optimize(False)  # noqa: SLF001 no public way
+    """Call it once, on the thread that owns the device, after all imports."""
+    compute_as_served()
     if device.type == "cpu":
         preload()
     for _ in _steps(device):
         pass
     gc.collect()
     gc.freeze()
+
+
+def compute_as_served() -> None:
+    """How the calling thread computes from now on.
+
+    It takes subnormal numbers for 0: they are of no use in a network, and a CPU computes with them many times slower.
+    """
+    torch.set_flush_denormal(True)
+    # Optimizing a script would take tens of milliseconds at its first batches, and find nothing that is not fused.
+    torch._C._set_graph_executor_optimize(False)  # noqa: SLF001 no public way
 
 
 def _steps(device: torch.device) -> Generator[None, None, None]:

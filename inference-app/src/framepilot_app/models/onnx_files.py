@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
@@ -48,13 +49,9 @@ class OnnxFiles:
             return target
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            status, said = _write(model, target, given_up)
+            write(WRITER, (model.folder / PROGRAM_FILE, model.weights), target, given_up)
         except OSError as error:
             raise EngineError(f"its ONNX form cannot be written: {error}") from error
-        if status == UNFIT:
-            raise EngineError(said)
-        if status or not target.is_file():
-            raise EngineError(f"its ONNX form cannot be written: {said or f'status {status}'}")
         return target
 
     def prune(self, keep: AbstractSet[str]) -> None:
@@ -65,9 +62,22 @@ class OnnxFiles:
                     path.unlink()
 
 
-def _write(model: Model, target: Path, given_up: threading.Event) -> tuple[int, str]:
-    """Run the writer; its exit status, and the last line that it said."""
-    command = [sys.executable, "-m", WRITER, str(model.folder / PROGRAM_FILE), str(model.weights), str(target)]
+def write(writer: str, sources: Sequence[Path], target: Path, given_up: threading.Event) -> None:
+    """Have a writer, a module, write what these files hold as ONNX.
+
+    Raises:
+        EngineError: it cannot, or `given_up` was set.
+        OSError: there is no process to be had.
+    """
+    status, said = _run([sys.executable, "-m", writer, *map(str, sources), str(target)], given_up)
+    if status == UNFIT:
+        raise EngineError(said)
+    if status or not target.is_file():
+        raise EngineError(f"its ONNX form cannot be written: {said or f'status {status}'}")
+
+
+def _run(command: Sequence[str], given_up: threading.Event) -> tuple[int, str]:
+    """Its exit status, and the last line that it said."""
     deadline = time.monotonic() + LIMIT_S
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         with suppress(ProcessLookupError):

@@ -19,12 +19,15 @@ from typing import Final
 
 from framepilot.contract.desired import ModelRef
 from framepilot.contract.document import DocumentError
+from framepilot_app.graphs.stage import Stage
 from framepilot_app.models.cache import ModelCache
+from framepilot_app.models.contents import Contents
 from framepilot_app.models.model import LISTED_FILES, MODEL_FILE, Model, ModelError, UnavailableError
 from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.source import Source, open_source, title_of
 from framepilot_app.models.spec import ModelSpec, parse_spec
+from framepilot_app.models.stage_files import StageFiles
 from framepilot_app.models.verify import another_digest, open_folder
 
 FETCH_S: Final = 3600.0
@@ -53,6 +56,7 @@ class ModelStore:
     ) -> None:
         self._cache = ModelCache(shared or cache / "models", shared=shared is not None)
         self._onnx_files = OnnxFiles(cache / "onnx")
+        self._stage_files = StageFiles(cache / "onnx")
         self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
@@ -83,6 +87,14 @@ class ModelStore:
             EngineError: it has none, it cannot be written, or `given_up` was set.
         """
         return self._onnx_files.get(model, given_up)
+
+    def stage_file(self, stage: Stage, model: Model, contents: Contents, given_up: threading.Event) -> Path:
+        """The ONNX form of a stage of a plan; `model` has its parameters, `contents` are those of its file.
+
+        Raises:
+            EngineError: it has none, it cannot be written, or `given_up` was set.
+        """
+        return self._stage_files.get(stage, model, contents, given_up)
 
     def prune(self, keep: AbstractSet[str]) -> None:
         """Remove cached models that nobody uses and whose digest is not in `keep`, and what was interrupted."""

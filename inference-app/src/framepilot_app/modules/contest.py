@@ -6,7 +6,7 @@ some are fast alone and slow in batches. Where that makes much of a difference, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,15 +58,21 @@ class Contest:
     def __init__(self, contenders: Sequence[Contender] = (), out: Sequence[ObservedEngine] = ()) -> None:
         self.contenders = [*contenders]
         self._out = [*out]
+        self._failed: set[str] = set()
 
     def drop(self, contender: Contender, reason: str) -> None:
-        """It is out, and its program no longer referred to here."""
-        self.contenders.remove(contender)
-        self._out.append(contender.observed(reason))
+        """It failed: it is out, and its program no longer referred to here."""
+        self._failed.add(contender.name)
+        self._leave(contender, reason)
 
     def refuse(self, name: str, reason: str) -> None:
         """One that could not even be compiled is out."""
+        self._failed.add(name)
         self._out.append(ObservedEngine(name=name, reason=reason))
+
+    def failed(self, name: str) -> bool:
+        """Whether it is out for another reason than that it is slower."""
+        return name in self._failed
 
     def drop_slow(self, sizes: Sequence[int]) -> None:
         """Those that were clearly slower at both of the last two of these sizes, which all have been measured at."""
@@ -76,7 +82,7 @@ class Contest:
         for contender in [*self.contenders]:
             factors = [contender.ms(size) / best[size] for size in best]
             if min(factors) > CLEARLY_SLOWER:
-                self.drop(contender, f"slower: {factors[-1]:.1f} times the time of the fastest at batch {sizes[-1]}")
+                self._leave(contender, f"slower: {factors[-1]:.1f} times the time of the fastest at batch {sizes[-1]}")
 
     def fastest(self, size: int) -> Contender:
         """The one with the least time, relative to the best at each size, when this size is in force.
@@ -98,14 +104,25 @@ class Contest:
         best = {batch: min(self.contenders, key=lambda each: each.ms(batch)) for batch in winner.points}
         return {batch: other if winner.ms(batch) > WORTH * other.ms(batch) else winner for batch, other in best.items()}
 
-    def outcome(self, division: Mapping[int, Contender]) -> tuple[ObservedEngine, ...]:
-        """All engines: what serves, who has a part in it if several do, those that were slower, those that were out."""
-        serving = [*dict.fromkeys(division.values())]
-        name = serving[0].name if len(serving) == 1 else MIXED
-        first = ObservedEngine(name=name, points=tuple(each.points[batch] for batch, each in division.items()))
-        slower_than = f"slower than {' and '.join(each.name for each in serving)}"
-        slower = tuple(each.observed(slower_than) for each in self.contenders if each not in serving)
-        return (first, *(_parts(division) if len(serving) > 1 else ()), *slower, *self._out)
+    def outcome(self, winner: Contender) -> tuple[ObservedEngine, ...]:
+        """All engines: the winner, those that were slower, those that were out before."""
+        return (winner.observed(), *self._slower((winner,)), *self._out)
+
+    def divided(self, division: Mapping[int, Contender]) -> tuple[ObservedEngine, ...]:
+        """The same where each runs its batch sizes: first what all are together, then each that has a part in it."""
+        serving = tuple(dict.fromkeys(division.values()))
+        if len(serving) == 1:
+            return self.outcome(serving[0])
+        mixed = ObservedEngine(name=MIXED, points=tuple(each.points[batch] for batch, each in division.items()))
+        return (mixed, *_parts(division), *self._slower(serving), *self._out)
+
+    def _slower(self, serving: Sequence[Contender]) -> Iterator[ObservedEngine]:
+        than = " and ".join(each.name for each in serving)
+        return (each.observed(f"slower than {than}") for each in self.contenders if each not in serving)
+
+    def _leave(self, contender: Contender, reason: str) -> None:
+        self.contenders.remove(contender)
+        self._out.append(contender.observed(reason))
 
     @property
     def refused(self) -> tuple[ObservedEngine, ...]:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from framepilot.contract.observed import ObservedStage
-from framepilot_app.graphs.engine import EngineError
+from framepilot_app.graphs.engine import CompiledStage, EngineError
 from framepilot_app.graphs.identity import Member
 from framepilot_app.graphs.merging import Merged, SharedStage
 from framepilot_app.graphs.torch_engine import as_image
@@ -28,7 +28,7 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.preprocess import Prepared
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.rows import Rows, Value, distinct, joined
-from framepilot_app.modules.stages import ReadyStage
+from framepilot_app.modules.stages import ReadyStage, choose
 
 Arrays = list[NDArray[np.float32]]
 
@@ -60,7 +60,10 @@ class PartDone:
 
 
 class JointPlan:
-    """Which stages run for which lanes; it does not change while it is in force. Used by the device thread."""
+    """Which stages run for which lanes; only what runs a stage changes while it is in force.
+
+    Used by the device thread; what does not run anything may be asked on any.
+    """
 
     def __init__(
         self, merged: Merged, lanes: Mapping[str, Lane], ready: Sequence[ReadyStage], device: torch.device
@@ -68,6 +71,7 @@ class JointPlan:
         """`lanes` by the names of the plan's programs, `ready` in the order of its stages."""
         self.merged = merged
         self.ready = tuple(ready)
+        self.lanes = lanes
         self.asynchronous = device.type != "cpu"
         """Whether a call returns before its work is done."""
         self._device = device
@@ -101,9 +105,21 @@ class JointPlan:
             if len(each.users) > 1:
                 yield each, ready
 
+    def chooses(self, shared: SharedStage) -> bool:
+        """Whether a stage may run on another engine than torch: all that use it leave it open."""
+        return choose(self.lanes[name] for name in shared.users)
+
+    def using(self, ready: ReadyStage) -> SharedStage | None:
+        """Whose a stage is; None: it is none of the plan's."""
+        return next((each for each, own in zip(self.merged.stages, self.ready, strict=True) if own is ready), None)
+
     def observed(self) -> tuple[ObservedStage, ...]:
         """What `/status` says of the stages that several lanes share."""
         return tuple(ready.observed(each, self.merged) for each, ready in self.shared())
+
+    def compiled_of(self, lane: Lane) -> Iterator[CompiledStage]:
+        """What runs the stages that it needs; none if it is not in the plan."""
+        return (self.ready[index].compiled for index in self._of.get(lane, ()))
 
     def stages_of(self, lane: Lane) -> tuple[int, ...]:
         """The indices of the stages that it needs."""

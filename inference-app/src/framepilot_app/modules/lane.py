@@ -62,7 +62,7 @@ class Version:
     asked: Engine = Engine.AUTO
     engines: tuple[ObservedEngine, ...] = ()
     opened: Opened | None = None
-    """Its program opened up, if it runs on the engine that can run parts of it."""
+    """Its program opened up, if torch may run it: parts of it may run for others as well, whatever engine runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +206,14 @@ class Lane:
         self.latency = self.latency.observed(size, seconds)
         self.usual_size += FOLLOW * (size - self.usual_size)
         self.beside_s += FOLLOW * (beside_s - self.beside_s)
+
+
+def opened(lane: Lane) -> Opened:
+    """Its program, opened up.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    if lane.version.opened is None:
+        raise ValueError(f"{lane.name}: its program cannot be opened up")
+    return lane.version.opened

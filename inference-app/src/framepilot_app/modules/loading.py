@@ -27,6 +27,7 @@ from framepilot_app.graphs.program import Program
 from framepilot_app.models.member import member_of
 from framepilot_app.models.model import Example, Model, ModelError
 from framepilot_app.models.parameters import ModelParameters, ParameterStore
+from framepilot_app.models.spec import ModelSpec
 from framepilot_app.modules.contest import Contender, Contest, timed_point
 from framepilot_app.modules.lane import Opened, Version
 from framepilot_app.modules.rivals import TIMED_RUNS, Trial
@@ -50,7 +51,7 @@ class Candidate:
     parameters: ModelParameters
     engine: Engine = Engine.AUTO
     member: Member | None = None
-    """What others may have in common with it; None if torch does not run it."""
+    """What others may have in common with it; None if it must not run on torch."""
 
     @classmethod
     def read(
@@ -110,14 +111,15 @@ def load(
     division = yield from _fastest_that_agree(candidate, contest, device, size)
     report(Agreed())
     yield
-    outcome = contest.outcome(division)
+    outcome = contest.divided(division)
     contest.contenders.clear()
     compiled = by_size({batch: each.compiled for batch, each in division.items()})
     # Nothing of the engines that lost is held here, nor by what serves.
     division.clear()
-    model, serving = candidate.model, outcome[0]
-    opened = Opened(candidate.member, model) if candidate.member is not None and serving.name == TORCH else None
-    switch(Version(model.spec, model.sha256, compiled, serving.points, candidate.engine, outcome, opened))
+    model, profile = candidate.model, outcome[0].points
+    # Others may run parts of it whichever engine runs it alone, if torch can: a plan is first made for torch.
+    opened = None if candidate.member is None or contest.failed(TORCH) else Opened(candidate.member, model)
+    switch(Version(model.spec, model.sha256, compiled, profile, candidate.engine, outcome, opened))
     report(Switched())
 
 
@@ -214,15 +216,24 @@ def _fastest_that_agree(
 
 
 def _check(candidate: Candidate, compiled: Compiled, device: torch.device) -> Generator[None, None, None]:
-    """The example's output, at the engine's own precision on this device, against the one stored in the model."""
-    spec = candidate.model.spec
+    run = compiled.steps(candidate.example.input.to(device))
+    yield from check(candidate.model.spec, candidate.example, run)
+
+
+def check(spec: ModelSpec, example: Example, run: Generator[None, None, Outputs]) -> Generator[None, None, None]:
+    """The example's output, which `run` gives as an engine computes it on this device, against the one in the model.
+
+    Raises:
+        EngineError: it cannot be run.
+        ModelError: it has another shape, or differs by more than the model tolerates.
+    """
     which = f"{spec.name} version {spec.version}"
-    outputs: Outputs = yield from compiled.steps(candidate.example.input.to(device))
+    outputs: Outputs = yield from run
     try:
         check_outputs(spec.output, [tuple(output.shape) for output in outputs], spec.input)
     except OutputMismatch as error:
         raise ModelError(which, str(error)) from error
-    for position, (output, expected) in enumerate(zip(outputs, candidate.example.expected, strict=True)):
+    for position, (output, expected) in enumerate(zip(outputs, example.expected, strict=True)):
         yield
         difference = (output.cpu() - expected).abs().max().item()
         if not difference <= spec.tolerance:

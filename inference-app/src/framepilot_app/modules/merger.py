@@ -3,13 +3,13 @@
 When a version begins to serve or goes, a plan of all programs is made anew on a thread of its own; stages that no plan
 had before are compiled and warmed on the device thread in the gaps between batches; and the new plan takes the place of
 the old one between two batches. Until then a new version runs by itself, and so it does if the plan cannot be made.
+A plan is made for torch; stages that may run on other engines are moved to them later (`stage_engines.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,12 +20,12 @@ from framepilot_app.graphs.merging import Merged, SharedStage, merge
 from framepilot_app.models.parameters import Pooled
 from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.joint import JointPlan
-from framepilot_app.modules.lane import Lane, Opened
+from framepilot_app.modules.lane import Lane, opened
 from framepilot_app.modules.loading import TORCH, device_clock
-from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.memory import trim_soon
 from framepilot_app.modules.module import Module
-from framepilot_app.modules.stages import Contents, ReadyStage, contents_of, make_ready
+from framepilot_app.modules.stage_engines import StageEngines, on_device
+from framepilot_app.modules.stages import Contents, ReadyStage, choose, contents_of, make_ready
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,9 @@ class NoSharing:
 class Merger:
     """Makes a plan of what serves, and brings it into force."""
 
-    def __init__(self, device: DeviceThread) -> None:
+    def __init__(self, device: DeviceThread, engines: StageEngines) -> None:
         self._device = device
+        self._engines = engines
         self._modules: dict[str, Module] = {}
         self._lanes: dict[str, Lane] = {}
         self._task: asyncio.Task[None] | None = None
@@ -97,6 +98,7 @@ class Merger:
 
     def close(self) -> None:
         """Follow no more."""
+        self._engines.close()
         if self._task is not None:
             self._task.cancel()
 
@@ -111,7 +113,7 @@ class Merger:
             return None
         if lane.version.opened is None:
             engine = lane.version.engines[0].name if lane.version.engines else TORCH
-            return f"it runs on {engine}: only programs that torch runs are opened up"
+            return f"it runs on {engine}: only programs that torch may and can run are opened up"
         if self._task is not None and not self._task.done():
             return "what it shares is being prepared"
         failed = together.failed or self._failed
@@ -134,40 +136,51 @@ class Merger:
                 log.warning("programs could not be merged; what runs goes on", extra={"error": self._failed})
 
     async def _exchange(self, lanes: Mapping[str, Lane]) -> None:
-        limits = {name: self._modules[name].batch.limit for name in lanes}
-        planned = await asyncio.to_thread(self._planned, lanes)
-        loading = Loading(self._put_in_force(planned, lanes, limits), time.monotonic())
-        self._device.load(loading)
-        await asyncio.wrap_future(loading.done)
+        batches = {name: self._modules[name].batch for name in lanes}
+        limits = {name: batch.limit for name, batch in batches.items()}
+        async with self._engines.exchanging:
+            plan = await self._plan(lanes, limits)
+            unfit = await self._engines.unfit(plan) if plan is not None else None
+            if unfit:
+                plan = await self._plan(lanes, limits, unfit)
+            await on_device(self._device, self._put_in_force(plan))
         trim_soon()
+        self._engines.follow({name: batch.size for name, batch in batches.items()})
 
-    def _planned(self, lanes: Mapping[str, Lane]) -> Planned:
+    async def _plan(
+        self, lanes: Mapping[str, Lane], limits: Mapping[str, int], unfit: frozenset[ReadyStage] = frozenset()
+    ) -> JointPlan | None:
+        """What these run together, ready to run; None: nothing. Without the stages that are unfit."""
+        planned = await asyncio.to_thread(self._planned, lanes, unfit)
+        await on_device(self._device, self._compile(planned, limits))
+        merged = planned.merged
+        stages = [planned.known[contents_of(each.stage)] for each in merged.stages]
+        members = {name: lanes[name] for name in merged.members}
+        return JointPlan(merged, members, stages, self._device.device) if members else None
+
+    def _planned(self, lanes: Mapping[str, Lane], unfit: frozenset[ReadyStage]) -> Planned:
         # Programs that share nothing with anybody run as they do alone.
-        merged = merge(replace(_opened(lane).member, name=name) for name, lane in lanes.items()).sharing()
+        merged = merge(replace(opened(lane).member, name=name) for name, lane in lanes.items()).sharing()
         plan = self._device.together.plan
-        known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready}
+        known = {} if plan is None else {contents_of(each.stage): each for each in plan.ready if each not in unfit}
+        for each in merged.stages:
+            ready = known.get(contents_of(each.stage))
+            # With one who asks for torch it must be torch's again.
+            if ready is not None and ready.engine != TORCH and not choose(lanes[name] for name in each.users):
+                del known[contents_of(each.stage)]
         missing = tuple(each for each in merged.stages if contents_of(each.stage) not in known)
         # Whoever uses a stage has all of its parameters.
-        models = {each.users[0]: _opened(lanes[each.users[0]]).model for each in missing}
+        models = {each.users[0]: opened(lanes[each.users[0]]).model for each in missing}
         return Planned(merged, known, missing, Pooled(map(self._device.parameters.attach, models.values())))
 
-    def _put_in_force(
-        self, planned: Planned, lanes: Mapping[str, Lane], limits: Mapping[str, int]
-    ) -> Generator[None, None, None]:
-        """Compile and warm what is missing, and exchange the plan, on the device thread."""
-        merged, device, ready = planned.merged, self._device.device, planned.known
+    def _compile(self, planned: Planned, limits: Mapping[str, int]) -> Generator[None, None, None]:
+        """Compile and warm what is missing, on the device thread."""
+        device = self._device.device
         for each in planned.missing:
             sizes = batch_sizes(max(limits[name] for name in each.users))
             made = yield from make_ready(each.stage, planned.parameters, device, sizes, device_clock(device))
-            ready[contents_of(each.stage)] = made
+            planned.known[contents_of(each.stage)] = made
+
+    def _put_in_force(self, plan: JointPlan | None) -> Generator[None, None, None]:
         yield
-        stages = [ready[contents_of(each.stage)] for each in merged.stages]
-        members = {name: lanes[name] for name in merged.members}
-        self._device.together.exchange(JointPlan(merged, members, stages, device) if members else None)
-
-
-def _opened(lane: Lane) -> Opened:
-    opened = lane.version.opened
-    if opened is None:
-        raise ValueError(f"{lane.name}: its program cannot be opened up")
-    return opened
+        self._device.together.exchange(plan)

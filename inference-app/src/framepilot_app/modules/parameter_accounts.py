@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from weakref import ref
 
-from framepilot_app.graphs.engine import Compiled
+from framepilot_app.graphs.engine import Compiled, CompiledStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class ParameterAccounts:
         self._known: tuple[object, ...] = ()
         self._accounts: Mapping[str, Account] = {}
 
-    def of(self, programs: Iterable[tuple[str, Compiled]]) -> Mapping[str, Account]:
-        """By service; `programs` are those of all modules, with their services."""
+    def of(self, programs: Iterable[tuple[str, Compiled | CompiledStage]]) -> Mapping[str, Account]:
+        """By service; `programs` are those of all modules, and the stages that they share, with their services."""
         programs = [*programs]
         # To compare by; what was let go must not be kept for it.
         known = tuple((service, ref(program)) for service, program in programs)
@@ -37,7 +37,7 @@ class ParameterAccounts:
         return self._accounts
 
 
-def accounts(programs: Iterable[tuple[str, Compiled]]) -> dict[str, Account]:
+def accounts(programs: Iterable[tuple[str, Compiled | CompiledStage]]) -> dict[str, Account]:
     """By service; within one, too, what is the same is counted once."""
     own: dict[str, dict[int, int]] = {}
     for service, program in programs:

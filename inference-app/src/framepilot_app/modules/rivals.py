@@ -8,6 +8,7 @@ longer than a batch that serves.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -119,18 +120,19 @@ def _run_sizes(contest: Contest, trial: Trial, given_up: threading.Event, clock:
                 return
             try:
                 contender.compiled(batch)
-                contender.points[size] = _timed(contender, batch, clock)
+                contender.points[size] = timed_runs(size, functools.partial(contender.compiled, batch), clock)
             except EngineError as error:
                 contest.drop(contender, str(error))
         contest.drop_slow(trial.sizes[: position + 1])
 
 
-def _timed(contender: Contender, batch: torch.Tensor, clock: Callable[[], float]) -> ProfilePoint:
+def timed_runs(size: int, run: Callable[[], object], clock: Callable[[], float]) -> ProfilePoint:
+    """Runs of one size, which were run before."""
     seconds = []
     for _ in range(TIMED_RUNS):
         before = clock()
-        contender.compiled(batch)
+        run()
         seconds.append(clock() - before)
         if seconds[0] > LONG_RUN_S:
             break
-    return timed_point(len(batch), seconds)
+    return timed_point(size, seconds)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from framepilot.contract.observed import ObservedStage, StagePoint
+from framepilot.contract.desired import Engine
+from framepilot.contract.observed import ObservedEngine, ObservedStage, StagePoint
 from framepilot.scheduling.latency import LatencyModel
-from framepilot_app.graphs.engine import EngineError
+from framepilot_app.graphs.engine import CompiledStage, EngineError, Outputs
 from framepilot_app.graphs.forms import Parameters
 from framepilot_app.graphs.merging import Merged, SharedStage
 from framepilot_app.graphs.stage import Stage
-from framepilot_app.graphs.torch_stage import TorchStage, compile_stage
-from framepilot_app.modules.loading import timed
+from framepilot_app.graphs.torch_stage import compile_stage
+from framepilot_app.modules.contest import Contender
+from framepilot_app.modules.lane import Lane
+from framepilot_app.modules.loading import TORCH, timed
 
 Contents = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """What a stage takes, runs and gives: stages of equal contents are one program."""
@@ -25,13 +28,23 @@ def contents_of(stage: Stage) -> Contents:
     return tuple(stage.inputs), tuple(kernel.name for kernel in stage.kernels), stage.outputs
 
 
+def choose(lanes: Iterable[Lane]) -> bool:
+    """Whether what these share may run on another engine than torch: all of them leave it open."""
+    return all(lane.version.asked is Engine.AUTO for lane in lanes)
+
+
 @dataclass(eq=False, slots=True)
 class ReadyStage:
     """A stage that can run. What it counts only rises; it is written by the device thread and read by others."""
 
     stage: Stage
-    compiled: TorchStage
+    compiled: CompiledStage
     latency: LatencyModel
+    engine: str = TORCH
+    engines: tuple[ObservedEngine, ...] = ()
+    """Those that were tried, once they were."""
+    agreed: frozenset[str] = frozenset()
+    """Digests of the models whose examples come out with an engine that is not torch's."""
     batches: int = 0
     pictures: int = 0
     items: int = 0
@@ -41,6 +54,13 @@ class ReadyStage:
 
     def __post_init__(self) -> None:
         self.measured = self.latency
+
+    def move(self, compiled: CompiledStage, winner: Contender, agreed: frozenset[str]) -> None:
+        """Another engine runs it from the next batch on."""
+        self.compiled, self.engine, self.agreed = compiled, winner.name, agreed
+        self.latency = self.measured = LatencyModel.measured(
+            (size, point.p50_ms / 1000) for size, point in winner.points.items()
+        )
 
     def ran(self, pictures: int, seconds: float) -> None:
         """It ran on so many pictures, and the device took so long."""
@@ -64,6 +84,8 @@ class ReadyStage:
             share=min(shares),
             shares=shares,
             points=tuple(StagePoint(pictures=size, ms=seconds * 1000) for size, seconds in self.measured.points),
+            engine=self.engine,
+            engines=self.engines,
             batches=self.batches,
             pictures=self.pictures,
             items=self.items,
@@ -82,23 +104,33 @@ def make_ready(
     """
     compiled = yield from compile_stage(stage, parameters, device)
     if device.type == "cpu":
-        yield from compiled.write_script(*_example(stage, 1, device))
+        yield from compiled.write_script(*zeros(stage, 1, device))
     points: list[tuple[int, float]] = []
     for size in sizes:
-        inputs = _example(stage, size, device)
+        inputs = zeros(stage, size, device)
         # Operator by operator: a whole batch of a size that is not in force yet would hold up those that are due.
         outputs = yield from compiled.steps(*inputs)
-        if any(output.shape[:1] != (size,) for output in outputs):
-            shapes = [tuple(output.shape) for output in outputs]
-            raise EngineError(f"what would be shared has not one row for each picture: {size} of them give {shapes}")
+        check_rows(outputs, size)
         del outputs
         points.append((size, (yield from timed(compiled.steps(*inputs), clock))))
     return ReadyStage(stage, compiled, LatencyModel.measured(points))
 
 
-def _example(stage: Stage, size: int, device: torch.device) -> list[torch.Tensor]:
+def check_rows(outputs: Outputs, size: int) -> None:
+    """Refuse what cannot be kept by pictures.
+
+    Raises:
+        EngineError: a value has not one row for each picture.
+    """
+    if any(output.shape[:1] != (size,) for output in outputs):
+        shapes = [tuple(output.shape) for output in outputs]
+        raise EngineError(f"what would be shared has not one row for each picture: {size} of them give {shapes}")
+
+
+def zeros(stage: Stage, size: int, device: torch.device) -> list[torch.Tensor]:
+    """What a stage takes for so many pictures, laid out as it will be."""
     tensors = []
     for shape in stage.inputs.values():
-        zeros = torch.zeros(size, *shape[1:], device=device)
-        tensors.append(zeros.contiguous(memory_format=torch.channels_last) if zeros.dim() == 4 else zeros)
+        tensor = torch.zeros(size, *shape[1:], device=device)
+        tensors.append(tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor)
     return tensors

@@ -31,7 +31,8 @@ class Use:
 @dataclass(frozen=True, slots=True)
 class StageExplanation:
     """A beginning that runs once for these modules; `share`, 0..1, is its part of the arithmetic of the largest model
-    that uses it. `name` is what metrics call it. `use` is None where its instance does not say.
+    that uses it. `name` is what metrics call it. `use`, and `engine`, which runs it, are None where its instance does
+    not say.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StageExplanation:
     nodes: int
     share: float
     use: Use | None
+    engine: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,13 @@ def _stage(stage: ObservedStage) -> StageExplanation:
     more = stage.items - stage.pictures
     saved = stage.seconds * more / stage.pictures if stage.pictures else None
     use = Use(stage.batches, stage.pictures, stage.items, stage.seconds, saved)
-    return StageExplanation(stage.short_id, stage.modules, stage.nodes, stage.share, use)
+    return StageExplanation(stage.short_id, stage.modules, stage.nodes, stage.share, use, stage.engine)
 
 
 def _reported_stages(known: SharingView) -> list[StageExplanation]:
     return [
         StageExplanation(
-            ObservedStage(modules=stage.modules).short_id, stage.modules, stage.nodes, fraction(stage.share), None
+            ObservedStage(modules=stage.modules).short_id, stage.modules, stage.nodes, fraction(stage.share), None, None
         )
         for stage in known.stages
     ]

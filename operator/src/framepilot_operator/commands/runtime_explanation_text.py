@@ -63,8 +63,9 @@ def _age(seconds: float) -> str:
 
 
 def _stage(stage: StageExplanation) -> Iterator[Text]:
+    engine = "" if stage.engine is None else f" on {stage.engine}"
     yield Text(
-        f"Stage {stage.name} runs once for {len(stage.modules)} modules: {stage.nodes} nodes of their graphs, "
+        f"Stage {stage.name} runs{engine} once for {len(stage.modules)} modules: {stage.nodes} nodes of their graphs, "
         f"{stage.share:.1%} of the arithmetic of the largest."
     )
     yield Text(f"  {some(stage.modules)}")
