@@ -80,17 +80,24 @@ def test_its_values_count_for_the_largest_batch(one: Model):
     assert large.passing >= 16 * 2 * VALUE_BYTES
     assert large.passing == pytest.approx(16 * small.passing, rel=0.01)
     assert (large.own, large.parameters) == (small.own, small.parameters)
+    assert large.serving == large.passing, "its batches need it when it serves, too"
 
 
 @pytest.mark.skipif(any(engine.missing() for engine in ONNX_ENGINES.values()), reason="the engines are extras")
 def test_every_engine_that_is_tried_has_parameters_and_buffers_of_its_own(one: Model):
     store = ParameterStore()
-    torchs, every = of(one, store, Engine.TORCH), of(one, store, Engine.AUTO)
-    alone = [of(one, store, each) for each in ONNX_ENGINES]
+    torchs, every, *alone = (of(one, store, each, 4000) for each in (Engine.TORCH, Engine.AUTO, *ONNX_ENGINES))
     assert every.parameters == torchs.parameters
     assert every.own - torchs.own == pytest.approx(sum(each.own for each in alone), abs=1)
-    assert all(each.own >= BACKBONE_BYTES + HEAD_BYTES + 4 * 2 * VALUE_BYTES for each in alone)
+    assert all(each.own >= BACKBONE_BYTES + HEAD_BYTES + 4000 * 2 * VALUE_BYTES for each in alone)
     assert all(each.parameters == {} for each in alone), "torch does not run them"
+    assert every.serving == max(each.serving for each in (torchs, *alone)), "any of them may be the one that serves"
+
+
+@pytest.mark.skipif(any(engine.missing() for engine in ONNX_ENGINES.values()), reason="the engines are extras")
+def test_small_as_a_model_is_its_file_for_engines_is_written_by_a_process_that_imports_much(one: Model):
+    store = ParameterStore()
+    assert of(one, store, Engine.OPENVINO, 1).own == of(one, store, Engine.ONNX_RUNTIME, 2).own >= 32 << 20
 
 
 def test_on_a_gpu_it_is_the_memory_of_the_gpu(one: Model):

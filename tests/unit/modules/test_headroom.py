@@ -18,8 +18,13 @@ def room(used: int, limit: int = 1000, kind: MemoryKind = HOST) -> Room:
     return Room(kind, limit * MIB, used * MIB, "memory.max of its control group")
 
 
-def needs(own: int = 0, passing: int = 0, kind: MemoryKind = HOST, **parameters: int) -> Needs:
-    return Needs(kind, {key: value * MIB for key, value in parameters.items()}, own * MIB, passing * MIB)
+def needs(own: int = 0, passing: int = 0, serving: int = 0, kind: MemoryKind = HOST, **parameters: int) -> Needs:
+    brought = {key: value * MIB for key, value in parameters.items()}
+    return Needs(kind, brought, own * MIB, passing * MIB, serving * MIB)
+
+
+class Module:
+    """Whose version it is."""
 
 
 class Site:
@@ -35,7 +40,7 @@ class Site:
 
     def fits(self, wanted: Needs) -> bool:
         try:
-            with self.headroom.held("m 1", wanted):
+            with self.headroom.held("m 1", wanted, Module()):
                 return True
         except UnavailableError:
             return False
@@ -66,7 +71,7 @@ def test_whoever_asks_is_told_which_model_it_is_and_is_to_try_again():
     site = Site(room(used=850))
     with (
         pytest.raises(UnavailableError, match="model m 1: it needs about 60 MiB"),
-        site.headroom.held("m 1", needs(60)),
+        site.headroom.held("m 1", needs(60), Module()),
     ):
         pytest.fail("it has no room")
     site.rooms = (room(used=800),)
@@ -75,7 +80,7 @@ def test_whoever_asks_is_told_which_model_it_is_and_is_to_try_again():
 
 def test_two_that_load_do_not_count_on_the_same_memory():
     site = Site(room(used=500))
-    with site.headroom.held("a 1", needs(300)):
+    with site.headroom.held("a 1", needs(300), Module()):
         assert not site.fits(needs(200))
         assert site.fits(needs(100))
     assert site.fits(needs(200)), "what was loaded is in what is used, or was given back"
@@ -83,22 +88,47 @@ def test_two_that_load_do_not_count_on_the_same_memory():
 
 def test_what_a_load_took_is_given_back_when_it_fails():
     site = Site(room(used=500))
-    with pytest.raises(ValueError, match="damaged"), site.headroom.held("a 1", needs(300)):
+    with pytest.raises(ValueError, match="damaged"), site.headroom.held("a 1", needs(300), Module()):
         raise ValueError("damaged")
     assert site.fits(needs(400))
 
 
 def test_batches_run_one_at_a_time_so_the_largest_counts():
     site = Site(room(used=500))
-    with site.headroom.held("a 1", needs(passing=300)):
+    with site.headroom.held("a 1", needs(passing=300), Module()):
         assert site.fits(needs(passing=400))
         assert not site.fits(needs(passing=401))
         assert not site.fits(needs(own=101, passing=300))
 
 
+def test_the_largest_batch_of_what_serves_counts_until_its_module_is_gone_or_serves_another_version():
+    site, module = Site(room(used=100)), Module()
+    with site.headroom.held("m 1", needs(own=500, passing=90, serving=250), module):
+        pass
+    site.rooms = (room(used=500),)
+    assert site.fits(needs(own=150))
+    assert not site.fits(needs(own=151))
+    assert site.fits(needs(own=100, passing=300))
+    assert not site.fits(needs(own=101, passing=300))
+    assert [each.loading_bytes for each in site.headroom.observed()] == [0]
+    with site.headroom.held("m 2", needs(serving=200), module):
+        pass
+    assert site.fits(needs(own=200))
+    assert not site.fits(needs(own=201))
+    del module
+    assert site.fits(needs(own=400))
+
+
+def test_a_version_that_could_not_be_loaded_needs_nothing_for_its_batches():
+    site, module = Site(room(used=500)), Module()
+    with pytest.raises(ValueError, match="damaged"), site.headroom.held("m 1", needs(serving=300), module):
+        raise ValueError("damaged")
+    assert site.fits(needs(own=400))
+
+
 def test_a_parameter_that_is_there_takes_nothing_and_one_that_two_bring_is_brought_once():
     site = Site(room(used=500))
-    with site.headroom.held("a 1", needs(backbone=300, head=10)):
+    with site.headroom.held("a 1", needs(backbone=300, head=10), Module()):
         assert site.fits(needs(backbone=300, other=90))
         assert not site.fits(needs(backbone=300, other=91))
         # Half of it has been made meanwhile, and is in what is used.
@@ -123,7 +153,7 @@ def test_without_a_headroom_or_a_limit_nothing_is_refused():
 
 def test_what_is_said_of_memory_is_the_tightest_limit_of_each_kind_and_what_is_being_loaded():
     site = Site(room(used=600), room(used=100, kind=GPU), room(used=600, limit=4000))
-    with site.headroom.held("a 1", needs(own=20, passing=5, weight=75)):
+    with site.headroom.held("a 1", needs(own=20, passing=5, weight=75), Module()):
         host, gpu = sorted(site.headroom.observed(), key=lambda each: each.kind, reverse=True)
     assert (host.kind, gpu.kind) == (HOST, GPU)
     said = [host.limit_bytes, host.used_bytes, host.headroom_bytes, host.loading_bytes, gpu.used_bytes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from framepilot.contract.observed import MemoryKind
@@ -73,3 +74,19 @@ def test_where_nobody_says_there_is_no_limit(tmp_path: Path):
     (tree.cgroups / "pod" / "memory.current").write_text("much\n")
     (tree.proc / "meminfo").unlink()
     assert limits(tree) == []
+
+
+def test_of_a_gpu_what_torch_keeps_for_its_next_tensors_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * GIB, 8 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
+    gpu = Room(MemoryKind.GPU, 8 * GIB, 4 * GIB, "the GPU's memory")
+    assert rooms(torch.device("cuda"), tmp_path, tmp_path) == (gpu,)
+
+
+def test_a_gpu_that_does_not_answer_has_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def lost(_: torch.device) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: device lost")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
+    assert rooms(torch.device("cuda"), tmp_path, tmp_path) == ()

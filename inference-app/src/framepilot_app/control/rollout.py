@@ -171,7 +171,7 @@ class ModuleRollouts:
                 self._advance(Fetched(fetched.sha256, refused_before))
                 return True
             candidate, needed = await asyncio.to_thread(self._read, fetched, model)
-            with self._headroom.held(which, needed):
+            with self._headroom.held(which, needed, self._module):
                 self._advance(Fetched(fetched.sha256))
                 self._check_task(fetched.spec.output.task)
                 await self._load(candidate)

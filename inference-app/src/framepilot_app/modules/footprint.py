@@ -9,6 +9,7 @@ was measured of each sample model, on one thread and on two, as `docs/overload.m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -25,22 +26,29 @@ from framepilot_app.modules.loading import TORCHES, Candidate
 from framepilot_app.modules.rivals import asked
 
 PACKED: Final = 1.2
-"""Of a parameter's bytes: a layout fills up channels to whole vectors."""
+"""What a parameter takes in torch, in times its bytes: layouts fill up channels to whole vectors."""
 
 CODE_BYTES: Final = 192 << 10
-"""Of each parameter: what oneDNN generates for its convolution, for every batch size."""
+"""What the code takes that oneDNN generates for it, for all batch sizes."""
 
 NODE_BYTES: Final = 24 << 10
-"""Of each node, in the instructions and in the script of a program."""
+"""What a node takes, in the instructions and in the script of a program."""
 
 VALUES: Final = 3.4
-"""Of the bytes of a batch's values."""
+"""What batches take while all sizes are warmed up, in times the bytes of the largest one's values."""
 
 ENGINE_PARAMETERS: Final = 3.0
-"""Of the bytes of all parameters, of an engine beside torch's."""
+"""What an engine beside torch's takes, in times the bytes of all parameters."""
 
 ENGINE_VALUES: Final = {Engine.ONNX_RUNTIME: 5.2, Engine.OPENVINO: 3.4}
-"""Of the bytes of a batch's values, of each engine. They run beside the device thread, so all of them count."""
+"""What each takes besides, in times the bytes of the largest batch's values. They run beside the device thread while
+they are opened, so all of them count."""
+
+ONNX_BYTES: Final = 32 << 20
+"""What the process imports that writes a program as ONNX; it has ended when the first engine is opened."""
+
+ONNX_PARAMETERS: Final = 4.0
+"""What it takes besides, in times the bytes of all parameters."""
 
 
 def needs(candidate: Candidate, store: ParameterStore, device: torch.device, largest: int) -> Needs:
@@ -50,12 +58,22 @@ def needs(candidate: Candidate, store: ParameterStore, device: torch.device, lar
     values = largest * Stage.whole(program, fusable).largest_item_bytes
     parameters = store.bytes_of(contents)
     engines = [each for each in asked(candidate.engine, device) if ONNX_ENGINES[each].missing() is None]
-    opened = sum(ENGINE_PARAMETERS * sum(parameters.values()) + ENGINE_VALUES[each] * values for each in engines)
+    beside = _engines_bytes(engines, sum(parameters.values()), values)
+    factors = [ENGINE_VALUES[each] for each in engines]
     if candidate.engine not in TORCHES:
-        return Needs(MemoryKind.HOST, {}, round(opened), 0)
+        return Needs(MemoryKind.HOST, {}, beside, 0, round(max(factors, default=0) * values))
     return Needs(
         MemoryKind.GPU if device.type == "cuda" else MemoryKind.HOST,
         {key: round(PACKED * nbytes) + CODE_BYTES for key, nbytes in parameters.items()},
-        round(opened) + NODE_BYTES * len(program.nodes),
+        beside + NODE_BYTES * len(program.nodes),
         round(VALUES * values),
+        round(max([VALUES, *factors]) * values),
     )
+
+
+def _engines_bytes(engines: Sequence[Engine], parameters: int, values: int) -> int:
+    """What engines beside torch's take while they are opened, and before that the process that writes their file."""
+    if not engines:
+        return 0
+    opened = sum(ENGINE_PARAMETERS * parameters + ENGINE_VALUES[each] * values for each in engines)
+    return round(max(opened, ONNX_BYTES + ONNX_PARAMETERS * parameters))

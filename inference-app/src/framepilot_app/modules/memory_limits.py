@@ -111,7 +111,11 @@ def _group(folder: Path, files: _Files) -> Room | None:
 def _gpu_rooms(device: torch.device) -> tuple[Room, ...]:
     if device.type != "cuda":
         return ()
-    free, total = torch.cuda.mem_get_info(device)
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError as error:
+        log.debug("the GPU does not say how much memory it has: %s", error)
+        return ()
     # What torch keeps for its next tensors is free for these.
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return (Room(MemoryKind.GPU, total, total - free - kept, "the GPU's memory"),)
