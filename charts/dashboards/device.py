@@ -184,6 +184,15 @@ PAGE: Final = Dashboard(
                     (rate(app.FRAMES_DELIVERED.name, INSTANCE, "service"), "{{service}}"),
                 ),
                 lines(
+                    "Memory, and its limit",
+                    "In use of what there may be, wanted by what is being loaded, and to be left free when a model is.",
+                    "bytes",
+                    (largest(app.MEMORY_USED.name, INSTANCE, app.MEMORY), "{{memory}} in use"),
+                    (largest(app.MEMORY_LOADING.name, INSTANCE, app.MEMORY), "{{memory}} being loaded"),
+                    (largest(app.MEMORY_LIMIT.name, INSTANCE, app.MEMORY), "{{memory}} limit"),
+                    (largest(app.MEMORY_HEADROOM.name, INSTANCE, app.MEMORY), "{{memory}} to stay free"),
+                ),
+                lines(
                     "Desired state",
                     "The generation that is in force; the other line is 1 while one was found that is not.",
                     "none",

@@ -144,7 +144,9 @@ def _shared_rounds(workload: dict[str, Any], plan: dict[str, Any]) -> dict[str, 
         memory = {each["device"]: each["memory_mb"] for each in workload.get("devices", [])}
         common = {each["stem"]: each["stem_mb"] for each, _ in lasts if "stem" in each}
         heads = sum((each.get("memory_mb") or 0) - each.get("stem_mb", 0) for each, _ in lasts)
-        assert heads + sum(common.values()) <= memory.get(lasts[0][0]["device"], math.inf)
+        free = 0.1 if workload.get("headroom") is None else workload["headroom"]
+        usable = memory.get(lasts[0][0]["device"], math.inf) * (1 - free)
+        assert heads + sum(common.values()) <= usable * (1 + NEAR)
         rounds |= dict.fromkeys(names, length)
     return rounds
 

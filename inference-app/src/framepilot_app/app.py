@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from framepilot.contract.events import StreamKey
 from framepilot.contract.observed import Device, DeviceUse, ObservedState, ParameterBytes
+from framepilot.scheduling.headroom import HEADROOM
 from framepilot_app.control.controller import SETTLE_S, Controller
 from framepilot_app.control.desired_file import follow
 from framepilot_app.control.journal import Journal
@@ -27,6 +28,8 @@ from framepilot_app.models.parameters import ParameterStore, UnsharedStore
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
 from framepilot_app.modules.gate import Gate
+from framepilot_app.modules.headroom import Headroom
+from framepilot_app.modules.memory_limits import rooms
 from framepilot_app.modules.merger import Merger, NoSharing
 from framepilot_app.modules.parameter_accounts import NOTHING, ParameterAccounts
 from framepilot_app.modules.pipeline import Pipeline
@@ -76,6 +79,7 @@ class Options:
     `stuck_after_s` seconds is stuck; one batch or one step of loading does not take that long. `nvml_device` is the GPU
     to watch: its index, UUID or PCI bus id, `auto` for the one that computes, or `none`. `page` says who may see the
     web page, `share` whether models hold equal parameters once and run what they have in common once.
+    `memory_headroom` is the share of the memory limit that loading a model leaves free; 0: it takes what it needs.
     """
 
     desired: Path
@@ -90,6 +94,7 @@ class Options:
     nvml_device: str = AUTO
     page: Access = Access.LOCAL
     share: bool = True
+    memory_headroom: float = HEADROOM
 
 
 class App:
@@ -113,6 +118,9 @@ class App:
             workers=workers,
             pipeline=Pipeline(workers, device.wake),
             device=device,
+            headroom=Headroom(
+                options.memory_headroom, functools.partial(rooms, device.device), device.parameters.lacking
+            ),
             gate=Gate(device.longest_batch_s, workers.submit, limits=device.limits),
             hub=Hub(functools.partial(make_reader, hardware=options.device.startswith("cuda"))),
             store=ModelStore(options.cache, options.models_cache),
@@ -203,7 +211,9 @@ class App:
             generation=controller.desired.generation if controller.desired else 0,
             error=self._error(),
             started_at=self._started_at,
-            device=describe(device.device).model_copy(update={"use": self._device_use()}),
+            device=describe(device.device).model_copy(
+                update={"use": self._device_use(), "memory": self._machinery.headroom.observed()}
+            ),
             pipelines=tuple(
                 observed_pipeline(service, device.used_s.get(service.name, 0.0), accounts.get(service.name, NOTHING))
                 for service in services

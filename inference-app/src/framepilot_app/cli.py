@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from pythonjsonlogger.json import JsonFormatter
 
+from framepilot.scheduling.headroom import HEADROOM
 from framepilot_app.supervision.log_limit import LimitedHandler
 from framepilot_app.telemetry.gpu_names import AUTO, NONE, is_gpu_name
 from framepilot_app.web.access import Access
@@ -72,6 +73,15 @@ def run(
             help="Hold equal parameters of models once, and run once what models have in common.",
         ),
     ] = True,
+    memory_headroom: Annotated[
+        float,
+        typer.Option(
+            envvar="FRAMEPILOT_MEMORY_HEADROOM",
+            min=0.0,
+            max=0.9,
+            help="Share of the memory limit that loading a model leaves free; 0: models are loaded whatever is free.",
+        ),
+    ] = HEADROOM,
     parent_pid: Annotated[int | None, typer.Option(help="Stop when this process, the parent, has ended.")] = None,
 ) -> None:
     """Run one instance until SIGTERM; then deliver what is in flight and exit 0."""
@@ -102,6 +112,7 @@ def run(
             nvml_device=nvml_device,
             page=page,
             share=share,
+            memory_headroom=memory_headroom,
         )
     )
 

@@ -27,6 +27,7 @@ from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import Graph, build
+from framepilot_app.modules.headroom import Headroom
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.line import Line
@@ -58,6 +59,7 @@ class Machinery:
     workers: Workers
     pipeline: Pipeline
     device: DeviceThread
+    headroom: Headroom
     gate: Gate
     hub: Hub
     store: ModelStore
@@ -228,6 +230,7 @@ class Service:
                     self._machinery.journal,
                     self.settle,
                     functools.partial(self._allow, entry.name),
+                    self._machinery.headroom,
                 )
                 served = self.modules[entry.name] = ServedModule(module, rollouts)
             elif served.module.batch.model_dump(exclude={"since"}) != entry.batch.model_dump():

@@ -17,6 +17,7 @@ from framepilot.scheduling.latency import LatencyModel
 from framepilot_operator.cli import build
 from framepilot_operator.cluster.records import write_declared
 from framepilot_operator.cluster.registry import Record
+from framepilot_operator.commands.counted_profiles import measured_profiles
 from framepilot_operator.commands.explanation import explained
 from framepilot_operator.commands.explanation_text import render
 from framepilot_operator.commands.service_view import view
@@ -25,6 +26,8 @@ from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.running import registered
 from framepilot_operator.telemetry.device_view import DeviceView, Value
 from framepilot_operator.telemetry.measurement import Quantity
+from framepilot_operator.tuning.memory import Look
+from framepilot_operator.tuning.policy import tune
 from support.resources import service_document
 from support.service_api import service_api, write_kubeconfig
 
@@ -96,11 +99,14 @@ def document(**status: Any) -> dict[str, Any]:
 
 
 def lines(
-    found: dict[str, Any], states: dict[str, ObservedState], devices: Mapping[str, DeviceView] = MappingProxyType({})
+    found: dict[str, Any],
+    states: dict[str, ObservedState],
+    devices: Mapping[str, DeviceView] = MappingProxyType({}),
+    declared: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> list[str]:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(render(explained(view(found), states, devices)))
+        console.print(render(explained(view(found), states, devices, declared)))
     return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip()]
 
 
@@ -158,6 +164,74 @@ def test_what_a_module_shares_with_whom_is_said_and_why_another_one_shares_nothi
         "5 nodes of its beginning run once for it and a/b/c.",
     ]
     assert f"It shares no beginning with others: {reason}." in found
+
+
+def sharing(**camera: Any) -> tuple[dict[str, dict[str, Any]], ObservedState]:
+    """Two services with a detector each; their batches take 15 ms for an item, of which 10 are one stage of both."""
+    services, modules = {}, []
+    for name in ("lobby", "yard"):
+        made = services[f"cameras/{name}"] = document()
+        made["metadata"] = {"name": name, "namespace": "cameras"}
+        streams = [{"name": "door", "source": "rtsp://door/main", "fps": 10, **(camera if name == "yard" else {})}]
+        made["spec"] |= {"streams": streams, "modules": made["spec"]["modules"][:1]}
+        modules.append(module("face", 2, 0, 15) | {"service": f"cameras/{name}"})
+    stage = {
+        "modules": ["cameras/lobby/face", "cameras/yard/face"],
+        "nodes": 40,
+        "share": 0.9,
+        "shares": [0.9, 0.9],
+        "points": [{"pictures": size, "ms": 10 * size} for size in (1, 2, 4)],
+    }
+    pipelines = [{"service": key, "uid": key, "objective_ms": 100} for key in services]
+    return services, state(pipelines=pipelines, modules=modules, stages=[stage])
+
+
+def test_what_modules_share_counts_once_in_what_other_sizes_would_be():
+    services, running = sharing()
+    found = explained(view(services["cameras/lobby"]), {"it": running}, {}, services).modules[0]
+    assert found.counted_once
+    # Of the stage each pays for half, and in the tail for half of one picture's, as the smallest batch has no more.
+    assert [(each.size, each.typical_ms, each.tail_ms) for each in found.sizes] == [
+        (1, pytest.approx(10), pytest.approx(10)),
+        (2, pytest.approx(20), pytest.approx(25)),
+        (4, pytest.approx(40), pytest.approx(55)),
+    ]
+    assert [each.worst_case_ms for each in found.sizes] == [pytest.approx(35), pytest.approx(50), pytest.approx(80)]
+    said = lines(services["cameras/lobby"], {"it": running}, declared=services)
+    at = said.index("40 nodes of its beginning run once for it and cameras/yard/face.")
+    assert said[at + 1] == "In what follows it is counted once: each of them has its part of it."
+
+
+def test_the_sizes_are_those_of_the_operators_plan():
+    services, running = sharing()
+    resources = [parse_resource(each | {"status": {}}, key) for key, each in services.items()]
+    look = Look(tuple(zip(resources, services, strict=True)), {}, running, 1.0, measured_profiles(running), {})
+    decision, _ = tune(look, None, 2.0)
+    modules = [
+        each.model_copy(update={"batch": each.batch.model_copy(update={"size": plan.batch.size})})
+        for each in running.modules
+        for plan in decision.plans[each.service].modules
+    ]
+    told = running.model_copy(update={"modules": tuple(modules)})
+    sizes = explained(view(services["cameras/lobby"]), {"it": told}, {}, services).modules[0].sizes
+    (in_force,) = [each for each in sizes if each.in_force]
+    assert in_force.worst_case_ms == pytest.approx(decision.plans["cameras/lobby"].cycle_ms)
+    alone = explained(view(services["cameras/lobby"]), {"it": told}, {}, {}).modules[0].sizes
+    assert [each.worst_case_ms for each in alone if each.in_force] != [pytest.approx(in_force.worst_case_ms)]
+
+
+def test_nothing_is_taken_off_for_services_that_have_other_pictures_or_cannot_be_read():
+    def counted(services: dict[str, dict[str, Any]], running: ObservedState) -> bool:
+        return explained(view(services["cameras/lobby"]), {"it": running}, {}, services).modules[0].counted_once
+
+    services, running = sharing(source="rtsp://yard/main")
+    assert not counted(services, running)
+    services, running = sharing()
+    assert counted(services, running)
+    services["cameras/yard"]["spec"]["ofAnotherVersion"] = 1
+    assert not counted(services, running)
+    del services["cameras/yard"]
+    assert not counted(services, running)
 
 
 def test_how_busy_the_device_is_is_said_with_the_source_and_what_is_in_doubt():
@@ -219,6 +293,20 @@ def test_a_service_of_a_running_process_is_explained(tmp_path, state_home):
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "cameras/lobby: nothing is planned yet"
     assert (missing.exit_code, missing.stderr) == (1, "no running `framepilot up` has a service 'hall'\n")
+
+
+def test_of_a_cluster_the_services_beside_it_are_read_as_well(kubeconfig):
+    services, running = sharing()
+    with service_api() as api:
+        write_kubeconfig(kubeconfig, api.url, namespace="elsewhere")
+        for each in services.values():
+            api.add(each)
+        api.pods = {"cameras/framepilot-runtime-shared-1": running.model_dump_json}
+        found = json.loads(run("cameras/lobby", "-o", "json").stdout)
+    assert found["modules"][0]["countedOnce"]
+    assert [size["typicalMs"] for size in found["modules"][0]["sizes"]] == [
+        pytest.approx(each) for each in (10, 20, 40)
+    ]
 
 
 def test_a_service_of_a_cluster_is_explained(kubeconfig):

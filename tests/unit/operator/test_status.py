@@ -77,6 +77,15 @@ def test_a_version_that_its_store_does_not_give_is_awaited_and_says_why():
     assert condition(found, "ModelsReady").message == condition(found, "Reconciling").message == sentence
 
 
+def test_a_model_for_which_its_instance_has_too_little_memory_is_awaited_and_says_why():
+    why = "it needs about 300 MiB of memory to be loaded, and 120 MiB of 2,048 MiB are free"
+    waiting = module(rollout=rollout(RolloutState.FETCHING, "1", 0, reason=why)).model_copy(update={"serving": None})
+    found = facts(waiting)
+    assert said(found, "Ready") == ("False", "NotServing")
+    assert said(found, "ModelsReady") == ("False", "ModelUnavailable")
+    assert condition(found, "ModelsReady").message == f"face: version 1 is being fetched: {why}; it is tried again."
+
+
 def test_an_instance_that_has_not_taken_the_newest_state_over_is_reconciling():
     assert said(facts(module(), generation=0), "Reconciling") == ("True", "Applying")
     assert said(replace(facts(module()), pending=True), "Reconciling") == ("True", "Applying")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ def broken(change: Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], ob
         (lambda w, m, c: c.update(stem="s", stem_mb=901), "more than all of it"),
         (lambda w, m, c: m.update(configurations=[dict(c, stem="s", stem_mb=1), dict(c, batch=1, stem="s", stem_mb=2)]),
          "the same for all"),
+        (lambda w, m, c: w.update(headroom=0.95), "headroom: it must be a number from 0 to 0.9"),
+        (lambda w, m, c: w.update(headroom=-0.1), "headroom: it must be a number"),
         (lambda w, m, c: m.update(item_per_input=2), "`items_per_input` meant"),
         (lambda w, m, c: w["modules"].append(dict(m, name="c", inputs=["a", "b"], rate=None)), "unequal rates"),
     ],
@@ -92,6 +95,15 @@ def test_a_workload_says_what_its_batches_wait_for() -> None:
 
     assert awaited(GOOD) == awaited(GOOD | {"collection": None}) == awaited(GOOD | {"collection": "all"}) == {8}
     assert awaited(GOOD | {"collection": "others"}) == {7}
+
+
+def test_a_workload_says_how_much_of_an_instances_memory_stays_free() -> None:
+    def usable_mb(**fields: object) -> float:
+        return read_workload(GOOD | {"devices": [{"device": "t4", "memory_mb": 1000}]} | fields).usable_mb("t4")
+
+    assert usable_mb() == usable_mb(headroom=None) == 900
+    assert usable_mb(headroom=0) == 1000
+    assert usable_mb(devices=None) == math.inf
 
 
 def test_a_list_says_which_of_them_is_wrong() -> None:

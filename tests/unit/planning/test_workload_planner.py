@@ -87,8 +87,19 @@ def test_what_modules_have_in_common_is_on_an_instance_once() -> None:
     assert checked(three_modules(memory_mb=500.0, stem="mobilenet", stem_mb=249.0), "whole").cost == 2.0
 
 
+def test_modules_that_share_an_instance_leave_a_part_of_its_memory_free() -> None:
+    def cost(memory_mb: float, headroom: float | None) -> float | None:
+        return checked(three_modules(memory_mb=memory_mb) | {"headroom": headroom}, "whole").cost
+
+    assert cost(320.0, 0.0) == 1.0
+    assert cost(320.0, 0.05) == 2.0
+    assert cost(300.0, None) == 1.0, "a tenth, if nothing is said"
+    assert cost(301.0, None) == 2.0
+
+
 def three_modules(**fields: object) -> dict[str, Any]:
-    """Three small ones, for a device class whose instances have 1000 MB."""
+    """Three small ones, for a device class whose instances have 1000 MB, of which nothing has to stay free."""
     configuration = {"device": "t4", "price": 1.0, "batch": 4, "latency_ms": 10.0, **fields}
     modules = [{"name": name, "rate": 20.0, "configurations": [configuration]} for name in "abc"]
-    return {"objective_ms": 400.0, "modules": modules, "devices": [{"device": "t4", "memory_mb": 1000.0}]}
+    devices = [{"device": "t4", "memory_mb": 1000.0}]
+    return {"objective_ms": 400.0, "modules": modules, "devices": devices, "headroom": 0.0}

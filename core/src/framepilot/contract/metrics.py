@@ -45,6 +45,7 @@ CLOCK: Final = "clock"
 KIND: Final = "kind"
 SHARED_STAGE: Final = "shared_stage"
 MODULES: Final = "modules"
+MEMORY: Final = "memory"
 
 # Frames: ingested = delivered + dropped + in_flight for each service and stream
 FRAMES_INGESTED: Final = Metric("framepilot_frames_ingested_total", Kind.COUNTER, "Frames decoded.", (SERVICE, STREAM))
@@ -275,6 +276,32 @@ DEVICE_TELEMETRY_UP: Final = Metric(
 )
 DEVICE_TELEMETRY_AGE: Final = Metric(
     "framepilot_device_telemetry_age_seconds", Kind.GAUGE, "Age of NVML's latest sample."
+)
+
+# Memory that models take, by its tightest limit: `host`, and `gpu` where one computes
+MEMORY_LIMIT: Final = Metric(
+    "framepilot_memory_limit_bytes",
+    Kind.GAUGE,
+    "Memory that the instance may use, by its control group, else by its machine; `memory` is `host` or `gpu`.",
+    (MEMORY,),
+)
+MEMORY_USED: Final = Metric(
+    "framepilot_memory_used_bytes",
+    Kind.GAUGE,
+    "What is used of it by all that it limits, without pages of files that nobody has mapped.",
+    (MEMORY,),
+)
+MEMORY_HEADROOM: Final = Metric(
+    "framepilot_memory_headroom_bytes",
+    Kind.GAUGE,
+    "What has to stay free of it when a model is loaded.",
+    (MEMORY,),
+)
+MEMORY_LOADING: Final = Metric(
+    "framepilot_memory_loading_bytes",
+    Kind.GAUGE,
+    "What models that are being loaded will take of it at most.",
+    (MEMORY,),
 )
 
 # Contract

@@ -316,12 +316,37 @@ class DeviceUse(Observation):
     last_xid: int | None = None
 
 
+class MemoryKind(StrEnum):
+    """Whose memory it is."""
+
+    HOST = "host"  # the process's, as its control group or its machine limits it
+    GPU = "gpu"
+
+
+class ObservedMemory(Observation):
+    """Memory that models take, bytes: its tightest limit, and what is used of it, by whomever.
+
+    `headroom_bytes` is what has to stay free when a version is loaded, `loading_bytes` what those that are being loaded
+    now will take at most.
+    """
+
+    kind: MemoryKind
+    limit_bytes: int
+    used_bytes: int
+    headroom_bytes: int = 0
+    loading_bytes: int = 0
+
+
 class Device(Observation):
-    """The device of an instance: its class (`cpu`, or the GPU's product name in lower case), name, memory, and use."""
+    """The device of an instance: its class (`cpu`, or the GPU's product name in lower case), name, memory, and use.
+
+    `memory_bytes` is what there is; `memory` says how much of it the instance may use, and what is used.
+    """
 
     device_class: str
     name: str
     memory_bytes: int = 0
+    memory: tuple[ObservedMemory, ...] = ()
     use: DeviceUse | None = None
 
     @property

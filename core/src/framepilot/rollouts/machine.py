@@ -36,7 +36,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """The store did not give the model; it is asked again."""
+    """The model cannot be had, or not be loaded now; it is tried again."""
 
     reason: str
 

@@ -22,10 +22,12 @@ from framepilot.rollouts.machine import Delayed, Event, Failed, Fetched, Loaded,
 from framepilot.rollouts.state import RolloutState
 from framepilot_app.control.journal import Journal, VerdictEntry
 from framepilot_app.graphs.engine import EngineError
-from framepilot_app.models.model import ModelError, UnavailableError
+from framepilot_app.models.model import Model, ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.contest import Contest
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.footprint import needs
+from framepilot_app.modules.headroom import Headroom, Needs
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.loading import Candidate, device_clock, load
 from framepilot_app.modules.loadings import Loading
@@ -52,10 +54,12 @@ class ModuleRollouts:
         journal: Journal,
         on_change: Callable[[], None],
         allow: Callable[[str, int], None],
+        headroom: Headroom,
     ) -> None:
         """`uid` is that of the module's service; `allow` refuses, by an `UnavailableError`, a model with too many bytes
-        of parameters for it."""
+        of parameters for it, and `headroom` one for which the instance has too little memory."""
         self._allow = allow
+        self._headroom = headroom
         self._uid = uid
         self._module = module
         self._store = store
@@ -160,15 +164,16 @@ class ModuleRollouts:
             self._rollout = begin(model, declared.attempt, time.time())
         try:
             fetched = await asyncio.to_thread(self._store.fetch, model, self._given_up)
-            nbytes = fetched.weights.stat().st_size
-            self._allow(f"{fetched.spec.name} {fetched.spec.version}", nbytes)
+            which, nbytes = f"{fetched.spec.name} {fetched.spec.version}", fetched.weights.stat().st_size
+            self._allow(which, nbytes)
             self._candidate_bytes = nbytes
-            self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
-            if not self._rollout.settled:
+            if (refused_before := self._refused_before(fetched.sha256, declared.attempt)) is not None:
+                self._advance(Fetched(fetched.sha256, refused_before))
+                return True
+            candidate, needed = await asyncio.to_thread(self._read, fetched, model)
+            with self._headroom.held(which, needed, self._module):
+                self._advance(Fetched(fetched.sha256))
                 self._check_task(fetched.spec.output.task)
-                candidate = await asyncio.to_thread(
-                    Candidate.read, fetched, self._device.parameters, model.engine, self._device.device
-                )
                 await self._load(candidate)
         except UnavailableError as error:
             self._advance(Delayed(str(error)))
@@ -184,6 +189,12 @@ class ModuleRollouts:
                 self._said = self._rollout
             self._on_change()
         return True
+
+    def _read(self, fetched: Model, ref: ModelRef) -> tuple[Candidate, Needs]:
+        """The model with the engine that is asked for, and what it takes of memory; not called on the event loop."""
+        store, device, batch = self._device.parameters, self._device.device, self._module.batch
+        candidate = Candidate.read(fetched, store, ref.engine, device)
+        return candidate, needs(candidate, store, device, max(batch.size, batch.limit))
 
     def _refused_before(self, sha256: str, attempt: int) -> str | None:
         # While nothing serves there is nothing to protect: try again, the reason may have been the machine's.

@@ -47,7 +47,7 @@ class Preparation:
         self._shapes = {**stage.inputs, **{kernel.name: kernel.shape for kernel in stage.kernels}}
         names = [*stage.inputs, *(kernel.name for kernel in stage.kernels)]
         self._slots = {name: slot for slot, name in enumerate(names)}
-        self._dead = _last_uses(stage)
+        self._dead = stage.last_uses()
         self._packed_here = packs(device)
         self._one_thread = torch.get_num_threads() == 1
         self._types = {name: type_of(tensor) for name, tensor in stored.items()}
@@ -191,14 +191,3 @@ def _touch(tensor: torch.Tensor) -> Generator[None, None, None]:
     for piece in _pieces(tensor):
         tensor[piece].sum()
         yield
-
-
-def _last_uses(stage: Stage) -> dict[str, list[str]]:
-    """For each kernel, the values that it is the last one to take, or that nobody takes."""
-    dead: dict[str, list[str]] = {}
-    needed = set(stage.outputs)
-    for kernel in reversed(stage.kernels):
-        last = {*kernel.inputs(), kernel.name} - needed
-        dead[kernel.name] = sorted(last)
-        needed |= last
-    return dead

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from framepilot_app.graphs.fusion import Kernel
 from framepilot_app.graphs.pieces import kernels_of
 from framepilot_app.graphs.program import Program
+from framepilot_app.graphs.work import item_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,26 @@ class Stage:
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that it takes, once each."""
         return tuple(dict.fromkeys(name for kernel in self.kernels for name in kernel.node.parameters()))
+
+    def last_uses(self) -> dict[str, list[str]]:
+        """For each kernel, the values that it is the last one to take, or that nobody takes."""
+        dead: dict[str, list[str]] = {}
+        needed = set(self.outputs)
+        for kernel in reversed(self.kernels):
+            last = {*kernel.inputs(), kernel.name} - needed
+            dead[kernel.name] = sorted(last)
+            needed |= last
+        return dead
+
+    @property
+    def largest_item_bytes(self) -> int:
+        """The most bytes that its values take at one moment, for one item; of an unknown shape, none."""
+        sizes = {name: item_bytes(shape) for name, shape in self.inputs.items()}
+        dead = self.last_uses()
+        there = largest = sum(sizes.values())
+        for kernel in self.kernels:
+            sizes[kernel.name] = item_bytes(kernel.shape)
+            there += sizes[kernel.name]
+            largest = max(largest, there)
+            there -= sum(sizes[name] for name in dead[kernel.name])
+        return largest

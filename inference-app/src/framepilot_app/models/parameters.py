@@ -88,6 +88,18 @@ class ParameterStore:
                 del self._contents[next(iter(self._contents))]
         return found
 
+    def bytes_of(self, contents: Contents) -> dict[Hashable, int]:
+        """What the parameters of a file take, by what this store knows them by."""
+        return {each.digest: each.type.nbytes for each in contents.parameters.values()}
+
+    def lacking(self, keys: Iterable[Hashable]) -> set[Hashable]:
+        """Those of these that no program holds, in whatever form."""
+        wanted = {*keys}
+        if wanted:
+            with self._lock:
+                wanted.difference_update([digest for digest, _ in list(self._shared)])
+        return wanted
+
     def find(self, key: Key) -> Form | None:
         """A hold on a tensor that is there."""
         with self._lock:
@@ -107,6 +119,10 @@ class ParameterStore:
 
 class UnsharedStore(ParameterStore):
     """Every program has its parameters to itself: as if each ran in a process of its own."""
+
+    def bytes_of(self, contents: Contents) -> dict[Hashable, int]:
+        """The same; what is there under these keys is nobody's."""
+        return {(digest, object()): nbytes for digest, nbytes in super().bytes_of(contents).items()}
 
     def find(self, key: Key) -> None:
         """Nothing: what is there is another one's."""

@@ -17,8 +17,21 @@ def device_metrics(device: Device) -> Iterator[Family]:
     uuid = (use and use.uuid) or ""
     described.add_metric([], {"device_class": device.device_class, "device": device.name, "uuid": uuid})
     yield described
+    yield from _memory(device)
     if use is not None:
         yield from _use(use)
+
+
+def _memory(device: Device) -> Iterator[Family]:
+    limit, used = gauge(names.MEMORY_LIMIT), gauge(names.MEMORY_USED)
+    headroom, loading = gauge(names.MEMORY_HEADROOM), gauge(names.MEMORY_LOADING)
+    for memory in device.memory:
+        key = [memory.kind.value]
+        limit.add_metric(key, memory.limit_bytes)
+        used.add_metric(key, memory.used_bytes)
+        headroom.add_metric(key, memory.headroom_bytes)
+        loading.add_metric(key, memory.loading_bytes)
+    yield from (limit, used, headroom, loading)
 
 
 def _use(use: DeviceUse) -> Iterator[Family]:

@@ -14,7 +14,7 @@ from framepilot_operator import prometheus_options
 from framepilot_operator.commands.asked import Asked
 from framepilot_operator.commands.context_error import ContextError
 from framepilot_operator.commands.device_look import looking_at_devices
-from framepilot_operator.commands.explanation import explained
+from framepilot_operator.commands.explanation import Explanation, explained
 from framepilot_operator.commands.explanation_text import render
 from framepilot_operator.commands.instance_look import DeviceLook, Look
 from framepilot_operator.commands.place import (
@@ -31,6 +31,7 @@ from framepilot_operator.commands.place import (
 )
 from framepilot_operator.commands.service_view import Json, view
 from framepilot_operator.commands.session_instances import look_at_sessions
+from framepilot_operator.commands.session_services import read_sessions
 from framepilot_operator.commands.status_show import Output, as_json, on_screen
 from framepilot_operator.telemetry.prometheus_server import PrometheusServer
 
@@ -57,16 +58,21 @@ def explain(
     try:
         if here := asked.here(place):
             document, look = next(iter(here.values())), asyncio.run(first(look_at_sessions(sessions, 0.0)))
+            declared = read_sessions(sessions())
         else:
             with not_in_a_session(asked.what, place):
-                document, look = asyncio.run(_of_context(choice, qualified(service, namespace)))
-        _show(document, look, asyncio.run(_devices(look, server)), output)
+                document, declared, look = asyncio.run(_of_context(choice, qualified(service, namespace)))
+        devices = asyncio.run(_devices(look, server))
+        if devices.silence is not None:
+            note(f"Prometheus: {devices.silence}")
+        _show(explained(view(document), look.states, devices.views, declared), output)
     except ContextError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
 
 
-async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
+async def _of_context(choice: Choice, service: str) -> tuple[Json, dict[str, Json], Look]:
+    """The service, all of its namespace, as those of one instance are of one, and a look at the instances there."""
     # The client takes a second to load: only here is it needed.
     from framepilot_operator.commands.context_instances import look_at_context  # noqa: PLC0415
     from framepilot_operator.commands.context_status import services_in_context  # noqa: PLC0415
@@ -74,7 +80,14 @@ async def _of_context(choice: Choice, service: str) -> tuple[Json, Look]:
     found = await first(services_in_context(choice, service, note, everywhere=False, again=False))
     key, document = next(iter(found.items()))
     where = key.partition("/")[0]
-    return document, await first(look_at_context(choice, where, lambda _: None, everywhere=False, every_s=0.0))
+    there = dataclasses.replace(choice, namespace=where)
+    declared = await first(services_in_context(there, None, _silent, everywhere=False, again=False))
+    look = await first(look_at_context(choice, where, _silent, everywhere=False, every_s=0.0))
+    return document, declared, look
+
+
+def _silent(_: str) -> None:
+    """The place was named already."""
 
 
 async def _devices(look: Look, server: PrometheusServer | None) -> DeviceLook:
@@ -94,10 +107,7 @@ async def first(found: AsyncGenerator[T, None]) -> T:
     raise ContextError("the running `framepilot up` has just ended")
 
 
-def _show(document: Json, look: Look, devices: DeviceLook, output: Output) -> None:
-    if devices.silence is not None:
-        note(f"Prometheus: {devices.silence}")
-    found = explained(view(document), look.states, devices.views)
+def _show(found: Explanation, output: Output) -> None:
     if output is Output.JSON:
         typer.echo(as_json(dataclasses.asdict(found)))
     else:

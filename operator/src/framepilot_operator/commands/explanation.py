@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from framepilot.contract.observed import ObservedState
 from framepilot.scheduling.latency import batch_sizes
-from framepilot_operator.commands.service_view import BatchingView, ConditionView, ServiceView
+from framepilot_operator.commands.counted_profiles import counted_profiles, measured_profiles
+from framepilot_operator.commands.service_view import BatchingView, ConditionView, Json, ServiceView
 from framepilot_operator.planning.alternatives import Alternative, Objective, OnDevice, alternatives
+from framepilot_operator.planning.load import Key
 from framepilot_operator.planning.member import USABLE
-from framepilot_operator.planning.profile import from_observed
+from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.telemetry.device_view import DeviceView, Value
 
 
@@ -27,7 +29,7 @@ class ModuleExplanation:
     """A module: the batch size in force and why, and all sizes that it may have; none if nothing is measured yet.
 
     `tuning`: what was found of it while it runs. `shared`: the parts of its beginning that run once for it and others,
-    `alone` why there are none.
+    `alone` why there are none. `counted_once`: in `sizes`, of what it shares, others pay for their part.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModuleExplanation:
     sizes: tuple[Alternative, ...]
     shared: tuple[SharedBeginning, ...] = ()
     alone: str | None = None
+    counted_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,24 @@ class Explanation:
 
 
 def explained(
-    service: ServiceView, states: Mapping[str, ObservedState], devices: Mapping[str, DeviceView]
+    service: ServiceView,
+    states: Mapping[str, ObservedState],
+    devices: Mapping[str, DeviceView],
+    declared: Mapping[str, Json],
 ) -> Explanation:
-    """The service, with what the instance that runs it says; `states` and `devices` are all instances', by name."""
+    """The service, with what the instance that runs it says.
+
+    Args:
+        service: the one that is asked about.
+        states: what all instances say, by name.
+        devices: how theirs are used, the same.
+        declared: the services that are known, by `<namespace>/<name>`.
+    """
     instance = next((name for name, state in sorted(states.items()) if _runs(state, service.key)), None)
     state = None if instance is None else states[instance]
     objectives = {} if state is None else _objectives(state)
+    measured = {} if state is None else measured_profiles(state)
+    profiles = {} if state is None else counted_profiles(state, declared)
     mine = objectives.get(service.key)
     running = {} if state is None else {each.name: each for each in state.modules if each.service == service.key}
     plan = service.status.plan
@@ -99,9 +114,10 @@ def explained(
                 reason=planned[module.name].reason if module.name in planned else "",
                 tuning=planned[module.name].tuning if module.name in planned else "",
                 refused=service.reported(module.name).refused,
-                sizes=() if state is None else _sizes(state, service, module.name, objectives),
+                sizes=() if state is None else _sizes(_on_device(state, profiles), service, module.name, objectives),
                 shared=() if state is None else _shared(state, f"{service.key}/{module.name}"),
                 alone=running[module.name].alone if module.name in running else None,
+                counted_once=profiles.get((service.key, module.name)) != measured.get((service.key, module.name)),
             )
             for module in service.spec.modules
         ),
@@ -145,9 +161,8 @@ def _shared(state: ObservedState, module: str) -> tuple[SharedBeginning, ...]:
 
 
 def _sizes(
-    state: ObservedState, service: ServiceView, name: str, objectives: dict[str, Objective]
+    on_device: Sequence[OnDevice], service: ServiceView, name: str, objectives: dict[str, Objective]
 ) -> tuple[Alternative, ...]:
-    on_device = list(_on_device(state))
     module = next((each for each in on_device if (each.service, each.name) == (service.key, name)), None)
     declared = service.module(name)
     if module is None or declared is None or module.service not in objectives:
@@ -156,11 +171,13 @@ def _sizes(
     return alternatives(module, _allowed(service.batching_of(declared), module), beside, objectives)
 
 
-def _on_device(state: ObservedState) -> Iterator[OnDevice]:
-    for module in state.modules:
-        profile = from_observed(module.profile)
-        if profile is not None:
-            yield OnDevice(module.service, module.name, module.batch.size, profile)
+def _on_device(state: ObservedState, profiles: Mapping[Key, ModuleProfile]) -> list[OnDevice]:
+    """The modules that are measured."""
+    return [
+        OnDevice(module.service, module.name, module.batch.size, profiles[module.service, module.name])
+        for module in state.modules
+        if (module.service, module.name) in profiles
+    ]
 
 
 def _allowed(batching: BatchingView, module: OnDevice) -> list[int]:

@@ -58,6 +58,8 @@ def _module(found: Explanation, module: ModuleExplanation) -> Iterator[Renderabl
         yield Text(f"Version {module.refused} was tried, and refused.", "red")
     for part in module.shared:
         yield Text(f"{part.nodes} nodes of its beginning run once for it and {some(part.others)}.")
+    if module.counted_once:
+        yield Text("In what follows it is counted once: each of them has its part of it.")
     if module.alone is not None:
         yield Text(f"It shares no beginning with others: {module.alone}.")
     if not module.sizes:

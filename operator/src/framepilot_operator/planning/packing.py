@@ -97,7 +97,7 @@ def _shared(
     round_ms = sum(last.configuration.latency_ms for last in lasts)
     busy = sum(last.load / last.configuration.throughput for last in lasts)
     memory_mb = memory_together_mb(last.configuration for last in lasts)
-    if busy > 1 + CLOSE or memory_mb > workload.memory_mb.get(device, memory_mb):
+    if busy > 1 + CLOSE or memory_mb > workload.usable_mb(device) * (1 + CLOSE):
         return None
     if any(round_ms > 1000.0 * last.configuration.batch / last.load * (1 + CLOSE) for last in lasts):
         return None

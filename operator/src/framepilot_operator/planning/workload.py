@@ -6,9 +6,12 @@ configurations of a module are ranked by throughput per price. How equal ones ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
+
+from framepilot.scheduling.headroom import HEADROOM, usable
 
 EQUAL: Final = 1e-9
 """Relative difference below which two figures of a workload count as equal."""
@@ -79,12 +82,18 @@ class WorkloadModule:
 class Workload:
     """Modules, each after its inputs, with an objective from end to end.
 
-    `memory_mb` is how much an instance of a device class has, for those of which it is known.
+    `memory_mb` is how much an instance of a device class has, for those of which it is known; `headroom` is the share
+    of it that the modules which share an instance leave free.
     """
 
     objective_ms: float
     modules: tuple[WorkloadModule, ...]
     memory_mb: dict[str, float] = field(default_factory=dict)
+    headroom: float = HEADROOM
+
+    def usable_mb(self, device: str) -> float:
+        """What modules that share an instance may take of its memory."""
+        return usable(self.memory_mb.get(device, math.inf), self.headroom)
 
 
 def memory_together_mb(tenants: Iterable[Configuration]) -> float:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from framepilot.scheduling.headroom import HEADROOM
 from framepilot_operator.planning.json_reader import JsonReader, at
 from framepilot_operator.planning.workload import (
     COLLECTION_RULES,
@@ -22,11 +23,12 @@ from framepilot_operator.planning.workload import (
 
 SMALLEST: Final = 1e-9
 LARGEST: Final = 1e9
+MOST_HEADROOM: Final = 0.9
 MOST_MODULES: Final = 1000
 MOST_CONFIGURATIONS: Final = 1000
 
 KNOWN: Final = {
-    "a workload": {"name", "objective_ms", "collection", "modules", "devices"},
+    "a workload": {"name", "objective_ms", "collection", "modules", "devices", "headroom"},
     "a module": {"name", "inputs", "rate", "items_per_input", "configurations"},
     "a configuration": {"device", "price", "batch", "latency_ms", "memory_mb", "stem", "stem_mb"},
     "a device": {"device", "memory_mb"},
@@ -82,7 +84,7 @@ def read_workload(document: object, place: str = "") -> Workload:
     modules: dict[str, WorkloadModule] = {}
     for sketch in _in_order(sketches, at(place, "modules")):
         modules[sketch.name] = sketch.module(modules)
-    return Workload(objective_ms, tuple(modules.values()), _memory(fields, place))
+    return Workload(objective_ms, tuple(modules.values()), _memory(fields, place), _headroom(fields, place))
 
 
 class _Sketch:
@@ -247,6 +249,13 @@ def _memory(fields: Mapping[str, object], place: str) -> dict[str, float]:
             _READ.refuse(where, f"device '{name}' is there twice; keep one")
         memory_mb[name] = _number(device, "memory_mb", where)
     return memory_mb
+
+
+def _headroom(fields: Mapping[str, object], place: str) -> float:
+    """The share of an instance's memory that stays free."""
+    if fields.get("headroom") is None:
+        return HEADROOM
+    return _READ.number(fields, "headroom", place, 0.0, MOST_HEADROOM)
 
 
 def _number(fields: Mapping[str, object], name: str, place: str, least: float = SMALLEST) -> float:
