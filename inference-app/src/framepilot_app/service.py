@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -216,6 +217,8 @@ class Service:
                     module.retire()
 
     def _follow_modules(self) -> None:
+        limit_ms = self.declared.time_limit_ms
+        limit_s = math.inf if limit_ms is None else limit_ms / 1000
         for entry in self.declared.modules:
             served = self.modules.get(entry.name)
             if served is None:
@@ -233,6 +236,7 @@ class Service:
             elif served.module.batch.model_dump(exclude={"since"}) != entry.batch.model_dump():
                 served.module.set_batch(entry.batch)
                 self._machinery.device.wake()
+            served.module.time_limit_s = limit_s
             served.rollouts.want(entry)
         # A module that was never part of a graph has no frames to wait for.
         wanted = {entry.name for entry in self.declared.modules}

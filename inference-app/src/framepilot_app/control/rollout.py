@@ -21,6 +21,7 @@ from framepilot.contract.observed import ObservedRollout
 from framepilot.rollouts.machine import Delayed, Event, Failed, Fetched, Loaded, Rollout, Switched, advance, begin
 from framepilot.rollouts.state import RolloutState
 from framepilot_app.control.journal import Journal, VerdictEntry
+from framepilot_app.control.slow_versions import SlowVersions
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
@@ -56,6 +57,7 @@ class ModuleRollouts:
         """`uid` is that of the module's service; `allow` refuses, by an `UnavailableError`, a model with too many bytes
         of parameters for it."""
         self._allow = allow
+        self._slow = SlowVersions(module)
         self._uid = uid
         self._module = module
         self._store = store
@@ -163,6 +165,7 @@ class ModuleRollouts:
             nbytes = fetched.weights.stat().st_size
             self._allow(f"{fetched.spec.name} {fetched.spec.version}", nbytes)
             self._candidate_bytes = nbytes
+            self._slow.check_known(f"{fetched.spec.name} {fetched.spec.version}", fetched.sha256, model.engine)
             self._advance(Fetched(fetched.sha256, self._refused_before(fetched.sha256, declared.attempt)))
             if not self._rollout.settled:
                 self._check_task(fetched.spec.output.task)
@@ -207,6 +210,7 @@ class ModuleRollouts:
         rivals = await self._open_rivals(candidate, candidate.trial(batch.size, batch.limit))
 
         def switch(version: Version) -> None:
+            self._slow.check(version)
             before = time.perf_counter()
             self._module.switch(Lane(self._module.service, self._module.name, version, self._device.device))
             self._pause_ms = (time.perf_counter() - before) * 1000
