@@ -12,6 +12,7 @@ import functools
 import logging
 import math
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -338,8 +339,12 @@ class Service:
         return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest)
 
     def _lossless_window(self) -> int:
-        """The same, and none while what leaves comes faster than a sink takes it: that is back-pressure, not loss."""
-        return 0 if self.sinks.congested() else self._window()
+        """The same, and none while what leaves comes faster than a sink takes it, or while a module is stopped, but for
+        its trials: that is back-pressure, not loss."""
+        if self.sinks.congested():
+            return 0
+        room, now = self._window(), time.monotonic()
+        return min(served.module.room(room, now) for served in [*self.modules.values()])
 
     def _emit(self, outcome: Outcome) -> None:
         """A frame leaves: to the metrics, to who looks at its stream, and to every sink that wants it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framepilot.contract.desired import Batch, DesiredModule, DesiredStream, ModelRef, Pipeline
+from framepilot.contract.desired import Batch, Delivery, DesiredModule, DesiredStream, ModelRef, Pipeline
 from framepilot.contract.observed import ObservedModule, ObservedTimeLimit
 from framepilot.rollouts.state import RolloutState
 from support.app_process import AppProcess, metric
@@ -33,6 +33,7 @@ def pipeline(
     memory: int | None = None,
     time_ms: float | None = None,
     name: str = "door",
+    delivery: Delivery = Delivery.NEWEST,
 ) -> Pipeline:
     return Pipeline(
         service=f"tests/{name}",
@@ -41,7 +42,9 @@ def pipeline(
         limit=limit,
         memory_limit_bytes=memory,
         time_limit_ms=time_ms,
-        streams=tuple(DesiredStream(name=f"s{number}", source="test://96x48?fps=150") for number in range(3)),
+        streams=tuple(
+            DesiredStream(name=f"s{number}", source="test://96x48?fps=150", delivery=delivery) for number in range(3)
+        ),
         modules=(DesiredModule(name="m", budget_ms=100, batch=Batch(size=1, limit=1), model=model),),
     )
 
@@ -108,6 +111,21 @@ def test_a_model_that_takes_longer_than_the_limit_is_not_loaded_until_it_may_and
     app.want(pipeline(slow))
     eventually(lambda: app.module(SERVICE, "m").items > before + 10, "it to run again without a limit")
     assert app.module(SERVICE, "m").time_limit is None
+
+
+def test_lossless_streams_wait_while_a_module_is_stopped(app, tmp_path):
+    write_slow_model(tmp_path / "models")
+    slow = ModelRef(name="slow", version="1", uri=f"file://{tmp_path}/models/slow/1")
+    app.want(pipeline(slow, time_ms=60_000, delivery=Delivery.LOSSLESS))
+    eventually(lambda: any(each.items for each in app.status().modules), "it to serve")
+    app.want(pipeline(slow, time_ms=0.1, delivery=Delivery.LOSSLESS))
+    eventually(lambda: app.module(SERVICE, "m").time_limit.size == 0, "it to be stopped")
+    before, tried = app.status().frames.ingested, app.module(SERVICE, "m").time_limit.over
+    eventually(lambda: app.module(SERVICE, "m").time_limit.over >= tried + 2, "two trials")
+    assert app.status().frames.ingested - before <= 50, "of some 1300 that the sources could have given"
+    app.want(pipeline(slow, delivery=Delivery.LOSSLESS))
+    delivered = app.status().frames.delivered
+    eventually(lambda: app.status().frames.delivered > delivered + 10, "it to run again without a limit")
 
 
 @pytest.mark.samples

@@ -150,6 +150,16 @@ def test_another_limit_is_in_force_with_the_next_batch_and_what_was_found_under_
     assert one.run() == [8]
 
 
+def test_frames_that_are_not_to_be_lost_wait_while_it_is_stopped_and_no_longer():
+    one = OneModule()
+    assert one.module.room(12, one.clock.now) == 12
+    one.stop()
+    assert one.module.room(12, one.clock.now) == 0
+    assert one.module.room(12, one.clock.now + 1.0) == 1
+    one.module.time_limit_s = 100.0
+    assert one.module.room(12, one.clock.now) == 12
+
+
 def test_a_limit_below_what_one_item_takes_stops_what_serves_already():
     one = OneModule()
     one.module.time_limit_s = 0.001

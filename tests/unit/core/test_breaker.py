@@ -107,6 +107,17 @@ def test_while_it_is_open_one_batch_of_one_is_tried_after_waits_that_double():
     assert (FIRST_WAIT_S, LONGEST_WAIT_S) == (1, 30)
 
 
+def test_while_it_is_open_there_is_room_for_nothing_and_then_for_one_trial():
+    assert Breaker().room(12, 100.0) == 12
+    lane = opened()
+    until = lane.breaker.until
+    assert [lane.breaker.room(12, at) for at in (lane.now, until - 0.01, until)] == [0, 0, 1]
+    assert lane.breaker.room(0, until) == 0
+    lane.now = until
+    lane.run(short)
+    assert lane.breaker.room(12, lane.now) == 12
+
+
 def test_when_it_is_within_the_limit_again_it_comes_back_to_all_sizes_step_by_step():
     lane = opened()
     lane.now = lane.breaker.until

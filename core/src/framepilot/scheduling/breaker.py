@@ -37,6 +37,12 @@ class Breaker:
         """Whether nothing runs but a trial."""
         return self.most == 0
 
+    def room(self, room: int, now: float) -> int:
+        """Of items that may be under way so many: while it is open none, and one for a trial."""
+        if not self.open:
+            return room
+        return min(room, 1) if now >= self.until else 0
+
     def sizes(self, sizes: Sequence[int], now: float) -> Sequence[int]:
         """Those of some sizes that may run now: none while it is open, and the next step up when that may be tried."""
         if self.most is None:

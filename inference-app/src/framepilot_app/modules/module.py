@@ -75,6 +75,11 @@ class Module:
         self.policy = BatchPolicy(batch_sizes(batch.size), batch.max_wait_ms / 1000)
         self.batch = ObservedBatch(size=batch.size, limit=batch.limit, max_wait_ms=batch.max_wait_ms, since=time.time())
 
+    def room(self, room: int, now: float) -> int:
+        """How many frames that are not to be lost may be under way, of so many: hardly any while it is stopped."""
+        lane = self._lane
+        return lane.time_limit.room(room, self.time_limit_s, now) if lane else room
+
     def observed_time_limit(self) -> ObservedTimeLimit | None:
         """How the serving version keeps to its service's time limit; None: nothing serves, or there is no limit."""
         lane = self._lane

@@ -26,7 +26,7 @@ class _Left:
 
 
 class TimeLimit:
-    """Used by the device thread; `open` and `observed` on any."""
+    """Used by the device thread; `open`, `room` and `observed` on any."""
 
     def __init__(self, measured: LatencyModel) -> None:
         """`measured` is how long batches took when the version was loaded."""
@@ -40,6 +40,11 @@ class TimeLimit:
     def open(self) -> bool:
         """Whether nothing runs but a trial now and then."""
         return self._breaker.open
+
+    def room(self, room: int, limit_s: float, now: float) -> int:
+        """How many frames that are not to be lost may be under way, of so many; `now` is monotonic seconds."""
+        # Under another limit it would run: what is let in now finds out.
+        return self._breaker.room(room, now) if limit_s == self._limit_s else room
 
     def within(self, policy: BatchPolicy, limit_s: float, now: float) -> BatchPolicy:
         """What of a policy may run now; no sizes: nothing. The same object as long as it is the same."""
