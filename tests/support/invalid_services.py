@@ -353,6 +353,18 @@ INVALID_SERVICES = (
         "an amount of memory; write a whole number above 0 and one of the units Mi, Gi, Ti, such as 64Mi or 2Gi",
     ),
     InvalidService(
+        "a time limit without a unit",
+        "spec/placement",
+        {"timeLimit": "100"},
+        "a duration above 0; write a number and one of the units ms, s, m, such as 200ms or 1.5s",
+    ),
+    InvalidService(
+        "a time limit of nothing",
+        "spec/placement",
+        {"timeLimit": "0ms"},
+        "a duration above 0; write a number and one of the units ms, s, m, such as 200ms or 1.5s",
+    ),
+    InvalidService(
         "a runtime of another namespace",
         "spec/placement",
         {"runtimeRef": {"name": "other/shared"}},

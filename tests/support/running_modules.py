@@ -39,7 +39,7 @@ class RunningModules:
         self.device = DeviceThread(
             torch.device("cpu"),
             lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
-            lambda late: self.workers.submit(lambda: self.pipeline.items_late(late)),
+            lambda dropped: self.workers.submit(lambda: self.pipeline.items_dropped(dropped)),
         )
         self.gate = Gate(self.device.longest_batch_s)
         self.pipeline = Pipeline(self.workers, self.device.wake)

@@ -26,7 +26,7 @@ from framepilot_app.control.journal import Journal
 from framepilot_app.credentials import Credentials
 from framepilot_app.models.parameters import ParameterStore, UnsharedStore
 from framepilot_app.models.store import ModelStore
-from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsDropped
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.headroom import Headroom
 from framepilot_app.modules.memory_limits import rooms
@@ -111,7 +111,7 @@ class App:
         device = DeviceThread(
             torch.device(options.device),
             on_done=lambda done: workers.submit(functools.partial(self._batch_done, done)),
-            on_late=lambda late: workers.submit(functools.partial(self._items_late, late)),
+            on_dropped=lambda dropped: workers.submit(functools.partial(self._items_dropped, dropped)),
             parameters=ParameterStore() if options.share else UnsharedStore(),
         )
         self._machinery = Machinery(
@@ -316,8 +316,8 @@ class App:
         post_s = self._machinery.pipeline.batch_done(done)
         self._machinery.metrics.decoded(done.module, post_s)
 
-    def _items_late(self, late: ItemsLate) -> None:
-        self._machinery.pipeline.items_late(late)
+    def _items_dropped(self, dropped: ItemsDropped) -> None:
+        self._machinery.pipeline.items_dropped(dropped)
 
 
 def cores() -> int:

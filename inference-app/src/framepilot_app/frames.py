@@ -22,7 +22,7 @@ class DropReason(StrEnum):
     SUPERSEDED = "superseded"  # a newer frame of its stream came before it could start (delivery: newest)
     OVERLOAD = "overload"  # it waited for the work ahead of it until it was too late to start (delivery: newest)
     LATE = "late"  # it had started and could not have made its deadline any more (delivery: newest)
-    ERROR = "error"  # a model raised on it, or its output did not fit the task
+    ERROR = "error"  # a model raised on it, its output did not fit the task, or it took too long of late and is stopped
 
 
 SKIPPED: Final = (DropReason.STILL, DropReason.SUPERSEDED)

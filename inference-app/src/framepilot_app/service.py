@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -218,6 +220,8 @@ class Service:
                     module.retire()
 
     def _follow_modules(self) -> None:
+        limit_ms = self.declared.time_limit_ms
+        limit_s = math.inf if limit_ms is None else limit_ms / 1000
         for entry in self.declared.modules:
             served = self.modules.get(entry.name)
             if served is None:
@@ -236,6 +240,7 @@ class Service:
             elif served.module.batch.model_dump(exclude={"since"}) != entry.batch.model_dump():
                 served.module.set_batch(entry.batch)
                 self._machinery.device.wake()
+            served.module.time_limit_s = limit_s
             served.rollouts.want(entry)
         # A module that was never part of a graph has no frames to wait for.
         wanted = {entry.name for entry in self.declared.modules}
@@ -337,8 +342,12 @@ class Service:
         return max(MIN_WINDOW, BATCHES_IN_FLIGHT * largest)
 
     def _lossless_window(self) -> int:
-        """The same, and none while what leaves comes faster than a sink takes it: that is back-pressure, not loss."""
-        return 0 if self.sinks.congested() else self._window()
+        """The same, and none while what leaves comes faster than a sink takes it, or while a module is stopped, but for
+        its trials: that is back-pressure, not loss."""
+        if self.sinks.congested():
+            return 0
+        room, now = self._window(), time.monotonic()
+        return min(served.module.room(room, now) for served in [*self.modules.values()])
 
     def _emit(self, outcome: Outcome) -> None:
         """A frame leaves: to the metrics, to who looks at its stream, and to every sink that wants it."""

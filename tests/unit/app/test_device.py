@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from framepilot.scheduling.latency import LatencyModel
-from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsDropped
 from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
@@ -25,7 +25,7 @@ class Device:
 
     def __init__(self, *modules) -> None:
         self.done: queue.Queue[BatchDone] = queue.Queue()
-        self.late: queue.Queue[ItemsLate] = queue.Queue()
+        self.late: queue.Queue[ItemsDropped] = queue.Queue()
         self.thread = DeviceThread(torch.device("cpu"), self.done.put, self.late.put)
         self.thread.set_modules(modules)
 

@@ -17,7 +17,7 @@ from framepilot_app.frames import Delivered, DropReason
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import Model
 from framepilot_app.models.parameters import ParameterStore
-from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsLate
+from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsDropped
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.line import Line
 from framepilot_app.modules.module import Module
@@ -46,7 +46,7 @@ class Together:
         parameters = ParameterStore()
         self.modules = [serving(model, parameters, f"s/{number}", **fields) for number, model in enumerate(models)]
         self.done: queue.Queue[BatchDone] = queue.Queue()
-        self.late: queue.Queue[ItemsLate] = queue.Queue()
+        self.late: queue.Queue[ItemsDropped] = queue.Queue()
         self.thread = DeviceThread(CPU, self.done.put, self.late.put)
         self.thread.set_modules(tuple(self.modules))
         self.plan = self.thread.together.plan = joint_plan(parameters, self.modules)
@@ -147,6 +147,43 @@ def test_a_service_whose_first_item_comes_while_a_batch_is_chosen_may_join_it(mo
     assert all(right(done) for done in results)
     assert results[0].started_at == results[1].started_at
     assert together.thread.used_s.keys() == {"s/0", "s/1"}
+
+
+def test_who_took_longer_than_its_limit_in_a_batch_of_several_runs_alone_next_and_the_others_go_on_together(
+    models,
+) -> None:
+    together = Together(models[:3], size=1)
+    slow = together.modules[2]
+    slow.time_limit_s = 1e-6
+    for pictures in ([picture(1)], [picture(2)]):
+        for number in range(3):
+            together.push(number, *pictures)
+    with together:
+        results = together.results(6)
+    assert all(right(done) for done in results)
+    first, *batches = [
+        {done.module.service for done in results if done.started_at == at}
+        for at in sorted({done.started_at for done in results})
+    ]
+    assert first == {"s/0", "s/1", "s/2"}
+    assert sorted(map(sorted, batches)) == [["s/0", "s/1"], ["s/2"]]
+    assert [each.over_limit for each in together.modules] == [0, 0, 2]
+
+
+def test_who_is_stopped_joins_nobody(models) -> None:
+    together = Together(models[:2], size=1)
+    stopped = together.modules[1]
+    stopped.time_limit_s = 1e-6
+    while not stopped.lane.time_limit.open:
+        together.push(1, picture(1))
+        together.thread._execute(*together.thread._look(time.monotonic())[0])
+    together.push(0, picture(2))
+    due, _ = together.thread._look(time.monotonic())
+    together.push(1, picture(2))
+    together.thread._execute(*due)
+    assert stopped.queued == 1
+    assert together.thread._look(time.monotonic())[0] is None
+    assert [len(dropped.items) for dropped in together.late.queue] == [1]
 
 
 def moody(module: Module, run: Callable[..., tuple[torch.Tensor, ...]]) -> Callable[..., tuple[torch.Tensor, ...]]:

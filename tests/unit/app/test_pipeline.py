@@ -118,6 +118,19 @@ def test_an_error_says_which_module_and_version_and_why():
     }
 
 
+def test_frames_of_a_module_that_is_stopped_are_dropped_with_how_long_it_took_and_how_long_it_may():
+    with Running(Delivery.LOSSLESS) as running:
+        running.modules["a"].time_limit_s = 1e-6
+        for sequence in range(40):
+            running.offer(sequence, 0)
+        eventually(lambda: running.line.empty, "the frames to end")
+        assert running.balanced()
+    dropped = [outcome for outcome in running.outcomes if isinstance(outcome, Dropped)]
+    assert {outcome.reason for outcome in dropped} == {DropReason.ERROR}
+    assert dropped[0].detail.startswith("module 'a', version 1: a batch of one held the device for ")
+    assert "more than the 0.001 ms of placement.timeLimit" in dropped[0].detail
+
+
 def test_ids_of_a_service_that_joins_a_running_reader_count_from_zero_in_an_epoch_of_its_own():
     with Running(Delivery.LOSSLESS) as running:
         for sequence in (7, 8):

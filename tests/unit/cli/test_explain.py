@@ -234,6 +234,34 @@ def test_nothing_is_taken_off_for_services_that_have_other_pictures_or_cannot_be
     assert not counted(services, running)
 
 
+def test_the_limits_in_force_are_said_and_nothing_where_there_are_none():
+    pipeline = {"service": "cameras/lobby", "uid": "u", "objective_ms": 100, "parameter_bytes": 5_000_000}
+    limits = {"limit": 0.3, "memory_limit_bytes": 2**23, "time_limit_ms": 12.5}
+    every = lines(document(), {"it": state(pipelines=[{**pipeline, **limits}])})
+    assert every[2] == (
+        "It is limited: 30% of its device's time, 8,388,608 bytes of parameters, of which it has 5,000,000, 12.5 ms "
+        "for a batch."
+    )
+    one = lines(document(), {"it": state(pipelines=[{**pipeline, "time_limit_ms": 100}])})
+    assert one[2] == "It is limited: 100 ms for a batch."
+    assert not any("limited" in line for line in lines(document(), {"it": state(pipelines=[pipeline])}))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"size": 4}, None),
+        ({"size": 2, "reason": "r"}, "The time limit leaves it batches of 2 at most: r."),
+        ({"size": 0, "reason": "r"}, "It is stopped by the time limit: r."),
+    ],
+    ids=["within", "smaller batches", "stopped"],
+)
+def test_what_a_time_limit_leaves_a_module_is_said_where_it_holds_it_back(found, said):
+    face = module("face", 4, 10, 5, time_limit={"limit_ms": 100, **found})
+    written = lines(document(), {"it": state(modules=[module("age", 2, 4, 1, inputs=["face"]), face])})
+    assert [line for line in written if "time limit" in line] == ([] if said is None else [said])
+
+
 def test_how_busy_the_device_is_is_said_with_the_source_and_what_is_in_doubt():
     busy, others = Value(0.9, "NVML (it)", 1.2), Value(0.5, "NVML (it)", 1.2)
     known = DeviceView(values={Quantity.UTILIZATION: busy}, others=others, doubts=("one says this, another that",))

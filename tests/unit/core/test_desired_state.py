@@ -65,13 +65,22 @@ def test_a_document_that_says_nothing_of_a_reserve_reserves_nothing():
 
 def test_a_document_that_says_nothing_of_limits_limits_nothing():
     pipeline = DesiredState.parse(json.dumps(DOCUMENT)).pipelines[0]
-    assert (pipeline.limit, pipeline.memory_limit_bytes) == (1, None)
+    assert (pipeline.limit, pipeline.memory_limit_bytes, pipeline.time_limit_ms) == (1, None, None)
+
+
+def test_limits_come_back_as_they_were_written():
+    document = json.loads(json.dumps(DOCUMENT))
+    document["pipelines"][0] |= {"limit": 0.3, "memoryLimitBytes": 2**20, "timeLimitMs": 12.5}
+    written = DesiredState.parse(json.dumps(document))
+    pipeline = DesiredState.parse(written.to_json()).pipelines[0]
+    assert (pipeline.limit, pipeline.memory_limit_bytes, pipeline.time_limit_ms) == (0.3, 2**20, 12.5)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
         ("pipelines/0/streams/0/colour", "red", "pipelines[0].streams[0].colour: unknown field; remove it"),
+        ("pipelines/0/timeLimitMs", 0, "pipelines[0].timeLimitMs: Input should be greater than 0, got 0"),
         ("pipelines/0/modules", [], "pipelines[0].modules: Tuple should have at least 1 item"),
         ("pipelines/0/modules/0/batch/size", 0, "batch.size: Input should be greater than or equal to 1, got 0"),
         ("pipelines/0/modules/1/inputs", ["body"], "there is no module 'body'; there are: face, age"),

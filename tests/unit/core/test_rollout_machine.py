@@ -66,8 +66,18 @@ def test_a_store_that_does_not_give_a_model_now_is_asked_again_and_says_why_mean
     assert (rollout.reason, rollout.since) == ("no answer in time", 0.0)
     rollout, _ = walk((Delayed("no answer in time"), *WAY))
     assert (rollout.state, rollout.reason) == (RolloutState.SERVING, None)
-    with pytest.raises(UnexpectedEventError):
-        advance(walk(WAY[:1])[0], Delayed("too late"), 9.0)
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_a_model_that_a_limit_leaves_no_room_for_is_tried_again_from_the_start_and_says_why_meanwhile(steps):
+    rollout, _ = walk((*WAY[:steps], Delayed("it takes too long")))
+    assert (rollout.state, rollout.reason, rollout.since) == (
+        RolloutState.FETCHING,
+        "it takes too long",
+        float(steps + 1),
+    )
+    rollout, _ = walk((*WAY[:steps], Delayed("it takes too long"), *WAY))
+    assert (rollout.state, rollout.reason) == (RolloutState.SERVING, None)
 
 
 def test_nothing_follows_a_verdict():

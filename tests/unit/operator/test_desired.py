@@ -118,14 +118,15 @@ def test_a_reserve_is_written_as_a_fraction_and_nothing_is_none():
         assert build(resource).pipelines[0].reserve == written
 
 
-def test_limits_are_written_as_a_fraction_and_as_bytes_and_nothing_is_no_limit():
+def test_limits_are_written_as_a_fraction_as_bytes_and_in_milliseconds_and_nothing_is_no_limit():
     document = service_document()
-    for placement, written in (({}, (1, None)), ({"limit": "30%", "memoryLimit": "2Mi"}, (0.3, 2 * 2**20))):
+    limited = {"limit": "30%", "memoryLimit": "2Mi", "timeLimit": "0.1s"}
+    for placement, written in (({}, (1, None, None)), (limited, (0.3, 2 * 2**20, 100))):
         document["spec"]["placement"] = placement
         resource = parse_resource(document, "test")
         assert isinstance(resource, InferenceService)
         pipeline = build(resource).pipelines[0]
-        assert (pipeline.limit, pipeline.memory_limit_bytes) == written
+        assert (pipeline.limit, pipeline.memory_limit_bytes, pipeline.time_limit_ms) == written
 
 
 def test_a_stream_is_written_with_what_holds_for_its_kind_of_source():

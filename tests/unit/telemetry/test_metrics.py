@@ -68,6 +68,15 @@ def test_a_module_serves_when_it_has_a_version() -> None:
     assert scraped(modules=(module(serving=serving),)).get_sample_value(names.MODULE_SERVING.name, MODULE) == 1
 
 
+def test_what_a_time_limit_leaves_a_module_has_no_sample_where_there_is_none() -> None:
+    stopped = module(time_limit={"limit_ms": 100, "size": 0, "over": 7, "reason": "it is slow"})
+    registry = scraped(modules=(stopped,))
+    assert registry.get_sample_value(names.MODULE_TIME_LIMIT_ITEMS.name, MODULE) == 0
+    assert registry.get_sample_value(names.MODULE_OVER_TIME_LIMIT.name, MODULE) == 7
+    for each in (names.MODULE_TIME_LIMIT_ITEMS, names.MODULE_OVER_TIME_LIMIT):
+        assert scraped(modules=(module(),)).get_sample_value(each.name, MODULE) is None
+
+
 def test_a_rollout_is_in_one_state_and_what_it_took_is_in_seconds() -> None:
     rollout = {"state": "Refused", "candidate": "2", "since": 0, "pause_ms": None, "longest_step_ms": 8, "load_ms": 90}
     registry = scraped(modules=(module(rollout=rollout),))

@@ -151,7 +151,7 @@ class Pipeline(Document):
     `uid` is the service's: one that is declared again under the same name is another service, which inherits nothing.
     `reserve` is the share of the device's time that is its own whenever it has work; what nobody reserved is for all.
     `limit` is the most of it that it gets, 1 if there is none, `memory_limit_bytes` the most that the parameters of its
-    models may take.
+    models may take, `time_limit_ms` the longest that one of its batches may hold the device.
     `credentials` names the folder, below that of all credentials, with user names and passwords of streams and sinks.
     """
 
@@ -161,6 +161,7 @@ class Pipeline(Document):
     reserve: Annotated[float, Field(ge=0, lt=1)] = 0
     limit: Annotated[float, Field(gt=0, le=1)] = 1
     memory_limit_bytes: Annotated[int, Field(ge=1)] | None = None
+    time_limit_ms: Annotated[float, Field(gt=0)] | None = None
     credentials: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None = None
     streams: Annotated[tuple[DesiredStream, ...], Field(min_length=1)]
     modules: Annotated[tuple[DesiredModule, ...], Field(min_length=1)]

@@ -114,6 +114,18 @@ MODULE_BATCH_CAP: Final = Metric(
 MODULE_BATCH_ITEMS: Final = Metric(
     "framepilot_module_batch_items", Kind.HISTOGRAM, "Items in a batch.", (SERVICE, MODULE)
 )
+MODULE_TIME_LIMIT_ITEMS: Final = Metric(
+    "framepilot_module_time_limit_batch_items",
+    Kind.GAUGE,
+    "The most items of one batch that the service's time limit leaves now, 0: none runs; no sample without a limit.",
+    (SERVICE, MODULE),
+)
+MODULE_OVER_TIME_LIMIT: Final = Metric(
+    "framepilot_module_over_time_limit_total",
+    Kind.COUNTER,
+    "Batches that took longer than the service's time limit; no sample without a limit.",
+    (SERVICE, MODULE),
+)
 MODULE_VERSION: Final = Metric(
     "framepilot_module_version_info", Kind.INFO, "The version that serves.", (SERVICE, MODULE, VERSION, MODEL)
 )

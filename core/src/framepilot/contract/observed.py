@@ -87,7 +87,8 @@ class ObservedPipeline(Observation):
     frames, `attainment` the share of its latest frames that kept to it; None: too few have ended under it. `device_s`
     are the seconds of the device's time that it was charged with since it began; what runs once for several services is
     split between them by use. `parameter_bytes` are those of the parameters of all models that it has loaded, and
-    `charged_bytes` the same with what several services have in common split evenly between them.
+    `charged_bytes` the same with what several services have in common split evenly between them. `limit`,
+    `memory_limit_bytes` and `time_limit_ms` are the limits in force; None: there is none, or an older app does not say.
     """
 
     service: str
@@ -98,6 +99,9 @@ class ObservedPipeline(Observation):
     device_s: float = 0
     parameter_bytes: int = 0
     charged_bytes: int = 0
+    limit: float | None = None
+    memory_limit_bytes: int | None = None
+    time_limit_ms: float | None = None
 
 
 class ObservedSink(Observation):
@@ -132,6 +136,20 @@ class ObservedBatch(Batch):
     model_config = ConfigDict(extra="ignore")
 
     since: float
+
+
+class ObservedTimeLimit(Observation):
+    """How a module keeps to the longest that a batch of its service may hold the device, `limit_ms`.
+
+    `size` is the most items that may run at once now, less than that of the batch in force where larger ones take
+    longer; 0: nothing runs but a trial now and then. `reason` says why. `over` counts the batches that took longer, or,
+    of batches of several modules, those of which so much was charged to it; it only rises.
+    """
+
+    limit_ms: float
+    size: int
+    over: int = 0
+    reason: str | None = None
 
 
 class ObservedRollout(Observation):
@@ -199,7 +217,8 @@ class ObservedModule(Observation):
     that were made for it, since the start. `batches` count since the serving version began to serve, by the number of
     items that ran. All of these only rise: who looks twice knows what happened in between. `engine` is the one that
     runs the serving version, which `profile` was measured on, and `engines` are all that could be asked for. `alone`
-    says why it shares no stage with others; None: it shares one, or there is nobody to share with.
+    says why it shares no stage with others; None: it shares one, or there is nobody to share with. `time_limit` is
+    there if its service has one, and some version serves.
     """
 
     service: str
@@ -218,6 +237,7 @@ class ObservedModule(Observation):
     engine: str | None = None
     engines: tuple[ObservedEngine, ...] = ()
     alone: str | None = None
+    time_limit: ObservedTimeLimit | None = None
 
     def runs_on(self, asked: Engine) -> bool:
         """Whether what serves runs on the engine that was asked for; an app that names none has torch only."""

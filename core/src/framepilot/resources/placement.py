@@ -7,7 +7,7 @@ from typing import Final, Self
 from pydantic import ConfigDict, model_validator
 
 from framepilot.resources.meta import ResourcePart
-from framepilot.resources.quantities import Limit, Memory, Reserve, amount, fraction
+from framepilot.resources.quantities import Duration, Limit, Memory, Reserve, amount, duration_ms, fraction
 from framepilot.resources.text import Name, rules
 
 _SAY_ONE_WISH: Final = "isolated refuses what runtimeRef asks for; remove one of them"
@@ -53,6 +53,11 @@ class Placement(ResourcePart):
     """The most memory that the parameters of this service's models may take, as if they were shared with nobody, such
     as `512Mi`. A version with which they would take more is not loaded; what serves goes on. Absent: no limit."""
 
+    time_limit: Duration | None = None
+    """The longest that one batch of this service may hold the device, such as `100ms`. Batches that would take longer
+    have fewer items, and a model of which one item alone takes longer is not loaded, or stopped if that shows while it
+    runs; other services go on. Absent: no limit."""
+
     @property
     def limit_fraction(self) -> float:
         """The limit, 0..1; 1 if there is none."""
@@ -62,6 +67,11 @@ class Placement(ResourcePart):
     def memory_limit_bytes(self) -> int | None:
         """The memory limit in bytes."""
         return None if self.memory_limit is None else int(amount(self.memory_limit))
+
+    @property
+    def time_limit_ms(self) -> float | None:
+        """The time limit in milliseconds."""
+        return None if self.time_limit is None else duration_ms(self.time_limit)
 
     @property
     def reserve_fraction(self) -> float:

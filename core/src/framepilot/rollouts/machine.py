@@ -3,7 +3,8 @@
 The app does what the state says and feeds back what came of it; the operator reads the states. The order of the states
 is the promise: nothing reaches the device before its digests are checked, and nothing serves before it has run every
 batch size and reproduced its own example. Whatever fails on the way is a refusal with a reason, and the version that
-serves goes on serving. Only that a store does not give a model now says nothing against the model: fetching goes on.
+serves goes on serving. Only that a model cannot be had now, as its store does not give it or a limit does not leave
+room for it, says nothing against the model: it is tried again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from framepilot.rollouts.state import RolloutState
 class Rollout:
     """One attempt to bring a module to `candidate`.
 
-    `since` is the time at which `state` began. `reason` is that of a refusal, or why the model was not fetched yet.
+    `since` is the time at which `state` began. `reason` is that of a refusal, or why the model cannot be had yet.
     """
 
     candidate: ModelRef
@@ -36,7 +37,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """The model cannot be had, or not be loaded now; it is tried again."""
+    """The model cannot be had, or not be loaded now; it is tried again from the start."""
 
     reason: str
 
@@ -102,6 +103,8 @@ def advance(rollout: Rollout, event: Event, now: float) -> Rollout:
             return _refuse(rollout, reason, now)
         case RolloutState.FETCHING, Delayed(reason):
             return replace(rollout, reason=reason)
+        case _, Delayed(reason):
+            return replace(_enter(rollout, RolloutState.FETCHING, now), reason=reason)
         case RolloutState.FETCHING, Fetched(sha256, refused_before):
             fetched = replace(rollout, sha256=sha256, reason=None)
             if refused_before is not None:

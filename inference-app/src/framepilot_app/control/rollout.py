@@ -21,6 +21,7 @@ from framepilot.contract.observed import ObservedRollout
 from framepilot.rollouts.machine import Delayed, Event, Failed, Fetched, Loaded, Rollout, Switched, advance, begin
 from framepilot.rollouts.state import RolloutState
 from framepilot_app.control.journal import Journal, VerdictEntry
+from framepilot_app.control.slow_versions import SlowVersions
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import Model, ModelError, UnavailableError
 from framepilot_app.models.store import ModelStore
@@ -60,6 +61,7 @@ class ModuleRollouts:
         of parameters for it, and `headroom` one for which the instance has too little memory."""
         self._allow = allow
         self._headroom = headroom
+        self._slow = SlowVersions(module)
         self._uid = uid
         self._module = module
         self._store = store
@@ -167,6 +169,7 @@ class ModuleRollouts:
             which, nbytes = f"{fetched.spec.name} {fetched.spec.version}", fetched.weights.stat().st_size
             self._allow(which, nbytes)
             self._candidate_bytes = nbytes
+            self._slow.check_known(which, fetched.sha256, model.engine)
             if (refused_before := self._refused_before(fetched.sha256, declared.attempt)) is not None:
                 self._advance(Fetched(fetched.sha256, refused_before))
                 return True
@@ -218,6 +221,7 @@ class ModuleRollouts:
         rivals = await self._open_rivals(candidate, candidate.trial(batch.size, batch.limit))
 
         def switch(version: Version) -> None:
+            self._slow.check(version)
             before = time.perf_counter()
             self._module.switch(Lane(self._module.service, self._module.name, version, self._device.device))
             self._pause_ms = (time.perf_counter() - before) * 1000

@@ -23,13 +23,13 @@ from framepilot_app.graphs.engine import first_line
 from framepilot_app.graphs.warm_up import warm_up
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.modules.joint import Arrays, JointPlan, Part
-from framepilot_app.modules.lane import Lane, Urgency
+from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.limits import Limits
 from framepilot_app.modules.loadings import Loading, Loadings
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.shares import Shares
-from framepilot_app.modules.together import Ready, Together
+from framepilot_app.modules.together import Ready, Together, Waiting
 
 LOADING_LOOK_S: Final = 0.002
 """How often it looks whether a candidate may go on."""
@@ -53,22 +53,24 @@ class BatchDone:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemsLate:
-    """Items that could not have made their deadlines any more."""
+class ItemsDropped:
+    """Items that will not run. `stopped` says why their module runs nothing now; None: they could not have made their
+    deadlines any more."""
 
     module: Module
     lane: Lane
     items: list[Item]
+    stopped: str | None = None
 
 
 class DeviceThread:
-    """Owns one device. `on_done` and `on_late` are called on the device thread and must hand the work on at once."""
+    """Owns one device. `on_done` and `on_dropped` are called on the device thread and must hand the work on at once."""
 
     def __init__(
         self,
         device: torch.device,
         on_done: Callable[[BatchDone], None],
-        on_late: Callable[[ItemsLate], None],
+        on_dropped: Callable[[ItemsDropped], None],
         clock: Callable[[], float] = time.monotonic,
         parameters: ParameterStore | None = None,
     ) -> None:
@@ -82,7 +84,7 @@ class DeviceThread:
         self.busy_s = 0.0
         self.heartbeat = clock()
         self._on_done = on_done
-        self._on_late = on_late
+        self._on_dropped = on_dropped
         self._clock = clock
         self._modules: tuple[Module, ...] = ()
         self._loadings = Loadings(clock)
@@ -159,7 +161,7 @@ class DeviceThread:
     def _look(self, now: float) -> tuple[tuple[Module, Lane, Run] | None, float]:
         """The batch that is due first, if any, and when to look again otherwise. What is hopeless is dropped here."""
         ready: list[Ready] = []
-        waiting: dict[Lane, tuple[Urgency, Module]] = {}
+        waiting: dict[Lane, Waiting] = {}
         look_again_at = math.inf
         limits = self._limits.allowances()
         for module in self._modules:
@@ -168,18 +170,22 @@ class DeviceThread:
             for lane in module.lanes:
                 if not lane.queued:
                     continue
-                decision, urgency = lane.decide(now, module.policy)
+                policy = lane.time_limit.within(module.policy, module.time_limit_s, now)
+                if not policy.sizes:
+                    self._on_dropped(ItemsDropped(module, lane, lane.clear(), lane.time_limit.why()))
+                    continue
+                decision, urgency = lane.decide(now, policy)
                 while isinstance(decision, Drop):
-                    self._on_late(ItemsLate(module, lane, lane.take(decision)))
-                    decision, urgency = lane.decide(now, module.policy)
+                    self._on_dropped(ItemsDropped(module, lane, lane.take(decision)))
+                    decision, urgency = lane.decide(now, policy)
                 if free_at > now:
                     look_again_at = min(look_again_at, free_at)
                 elif isinstance(decision, Run):
                     ready.append(Ready(urgency, module, lane, decision))
                 else:
                     look_again_at = min(look_again_at, decision.time)
-                    if math.isfinite(decision.time):
-                        waiting[lane] = (urgency, module)
+                    if math.isfinite(decision.time) and not lane.time_limit.apart(1):
+                        waiting[lane] = Waiting(urgency, module, policy)
         if not ready:
             ready = self.together.full(waiting)
         self._shares.look(
@@ -204,7 +210,7 @@ class DeviceThread:
     def _execute(self, module: Module, lane: Lane, run: Run) -> None:
         part = Part(module, lane, lane.take(run))
         plan = self.together.plan
-        if plan is not None and self.together.partners(lane):
+        if plan is not None and self.together.partners(lane) and not lane.time_limit.apart(run.size):
             self._execute_jointly(plan, part)
         else:
             self._execute_part(part)
@@ -233,6 +239,7 @@ class DeviceThread:
         self._hand_over()
         self._charge(started_at, ((each.part.module.service, each.seconds) for each in done))
         for each in done:
+            each.part.module.over_limit += each.part.lane.time_limit.ran_with_others(each.seconds)
             each.part.lane.observe(len(each.part.items), each.seconds, seconds - each.seconds)
             part = each.part
             self._finished.append(BatchDone(part.module, part.lane, part.items, started_at, seconds, each.outputs))
@@ -257,12 +264,12 @@ class DeviceThread:
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
         self._charge(started_at, [(module.service, seconds)])
-        if isinstance(outputs, Exception) and len(items) > 1:
-            for item in items:
-                self._execute_alone(module, lane, item)
-            return False
         if not isinstance(outputs, Exception):
             lane.observe(len(items), seconds)
+        module.over_limit += lane.ran_alone(started_at, len(items), seconds)
+        if isinstance(outputs, Exception) and len(items) > 1:
+            self._execute_one_by_one(module, lane, items)
+            return False
         self._hand_over()
         self._finished.append(BatchDone(module, lane, items, started_at, seconds, outputs))
         return not isinstance(outputs, Exception)
@@ -280,13 +287,21 @@ class DeviceThread:
         self._shares.charge(charged)
         self._limits.charge(began_at, charged)
 
+    def _execute_one_by_one(self, module: Module, lane: Lane, items: list[Item]) -> None:
+        """A batch failed: run its items by themselves, so that only the one that a model cannot take is dropped."""
+        for position, item in enumerate(items):
+            if lane.time_limit.open:
+                self._on_dropped(ItemsDropped(module, lane, items[position:], lane.time_limit.why()))
+                return
+            self._execute_alone(module, lane, item)
+
     def _execute_alone(self, module: Module, lane: Lane, item: Item) -> None:
-        """A batch failed: run its items one by one, so that only the one that a model cannot take is dropped."""
         started_at = self._clock()
         outputs = self._try(lane, [item])
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
         self._charge(started_at, [(module.service, seconds)])
+        module.over_limit += lane.ran_alone(started_at, 1, seconds)
         self._hand_over()
         self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
 

@@ -7,6 +7,7 @@ nothing is lost, and the switch itself is the exchange of one reference between 
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ from framepilot_app.models.model import Model
 from framepilot_app.models.spec import ModelSpec
 from framepilot_app.modules.normalise import Normaliser
 from framepilot_app.modules.queue import FairQueue, Item
+from framepilot_app.modules.time_limit import TimeLimit
+
+log = logging.getLogger(__name__)
 
 FOLLOW = 0.1
 """How fast `usual_size` and `beside_s` follow."""
@@ -85,6 +89,7 @@ class Lane:
         self.version = version
         self._measured = LatencyModel.measured((point.batch, point.p50_ms / 1000) for point in version.profile)
         self.latency = self._measured
+        self.time_limit = TimeLimit(self._measured)
         self.normalise = Normaliser(version.spec.input, device)
         self.beside_s = 0.0
         """What batches have lately taken beyond their own part, because others ran with them, seconds."""
@@ -159,6 +164,20 @@ class Lane:
         )
         return decision, urgency
 
+    def ran_alone(self, began_at: float, size: int, seconds: float) -> bool:
+        """A batch, which may have failed, held the device for so long; whether that was longer than it may."""
+        was_open = self.time_limit.open
+        too_long = self.time_limit.ran_alone(began_at, size, seconds)
+        if self.time_limit.open:
+            # While hardly anything runs, nobody has to reckon with how slow it was, and a trial must not seem hopeless.
+            self.latency = self._measured
+        if self.time_limit.open and not was_open:
+            log.warning(
+                "a module is stopped",
+                extra={"service": self.service, "module_name": self.module, "reason": self.time_limit.why()},
+            )
+        return too_long
+
     def usual_part_s(self) -> float:
         """What this lane has to answer for of a batch as they have lately been, seconds."""
         return self.latency.seconds(round(self.usual_size))
@@ -179,6 +198,12 @@ class Lane:
             # After a slow moment the model may be so pessimistic that nothing runs; then no run would put it right.
             self.latency = self.latency.towards(self._measured, FORGET)
         return dropped
+
+    def clear(self) -> list[Item]:
+        """Take all that waits."""
+        with self._lock:
+            self._changes += 1
+            return self._queue.take(len(self._queue))
 
     def take_with(self, sizes: Sequence[int], fits: Callable[[Sequence[Item]], bool]) -> list[Item]:
         """Take the most items that fit, by the largest of these sizes, ascending, with which they do; none if none do.

@@ -6,6 +6,7 @@ force from the next one.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framepilot.contract.desired import Batch, DesiredModule
-from framepilot.contract.observed import ObservedBatch
+from framepilot.contract.observed import ObservedBatch, ObservedTimeLimit
 from framepilot.scheduling.batcher import BatchPolicy
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.modules.lane import Lane
@@ -36,6 +37,10 @@ class Module:
         self.model_name = declared.model.name
         self.items = 0
         self.arrived = 0
+        self.time_limit_s = math.inf
+        """The longest that one batch may hold the device, seconds; in force from the next one."""
+        self.over_limit = 0
+        """Batches that took longer; counted by the device thread."""
         self._times = StageWindow(WINDOW_ITEMS)
         # Workers may overwrite each other's: it is an estimate.
         self._usual_items = 1.0
@@ -69,6 +74,16 @@ class Module:
         """In force from the next batch."""
         self.policy = BatchPolicy(batch_sizes(batch.size), batch.max_wait_ms / 1000)
         self.batch = ObservedBatch(size=batch.size, limit=batch.limit, max_wait_ms=batch.max_wait_ms, since=time.time())
+
+    def room(self, room: int, now: float) -> int:
+        """How many frames that are not to be lost may be under way, of so many: hardly any while it is stopped."""
+        lane = self._lane
+        return lane.time_limit.room(room, self.time_limit_s, now) if lane else room
+
+    def observed_time_limit(self) -> ObservedTimeLimit | None:
+        """How the serving version keeps to its service's time limit; None: nothing serves, or there is no limit."""
+        lane = self._lane
+        return lane.time_limit.observed(self.policy, self.time_limit_s, self.over_limit) if lane else None
 
     def alone_s(self) -> float:
         """How long a batch of one takes now, seconds."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Prediction
-from framepilot_app.modules.device import BatchDone, ItemsLate
+from framepilot_app.modules.device import BatchDone, ItemsDropped
 from framepilot_app.modules.graph import Node
 from framepilot_app.modules.journey import WHOLE_FRAME, Journey, Region
 from framepilot_app.modules.lane import Lane
@@ -56,12 +56,15 @@ class Pipeline:
         self._leave(done.module, done.lane, done.items, predictions)
         return post_s
 
-    def items_late(self, late: ItemsLate) -> None:
-        """Items of this service were dropped by the batcher (called on a worker)."""
-        for item in late.items:
-            detail = f"module '{late.module.name}' could not have run it before its deadline"
-            item.journey.drop(Dropped(item.journey.frame, DropReason.LATE, detail))
-        self._leave(late.module, late.lane, late.items, [None] * len(late.items))
+    def items_dropped(self, dropped: ItemsDropped) -> None:
+        """Items of this service will not run (called on a worker)."""
+        reason, detail = DropReason.LATE, f"module '{dropped.module.name}' could not have run it before its deadline"
+        if dropped.stopped is not None:
+            version = dropped.lane.version.spec.version
+            reason, detail = DropReason.ERROR, f"module '{dropped.module.name}', version {version}: {dropped.stopped}"
+        for item in dropped.items:
+            item.journey.drop(Dropped(item.journey.frame, reason, detail))
+        self._leave(dropped.module, dropped.lane, dropped.items, [None] * len(dropped.items))
 
     def _visit(self, journey: Journey, node: Node, regions: tuple[Region, ...]) -> None:
         """A module's turn with a frame: its items are announced now and prepared on a worker."""

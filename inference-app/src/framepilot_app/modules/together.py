@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from framepilot.scheduling.batcher import Run
+from framepilot.scheduling.batcher import BatchPolicy, Run
 from framepilot_app.modules.joining import Joining
 from framepilot_app.modules.joint import JointPlan, Part
 from framepilot_app.modules.lane import Lane, Urgency
 from framepilot_app.modules.module import Module
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A lane that waits for a fuller batch, what it may run, and how urgent that is."""
+
+    urgency: Urgency
+    module: Module
+    policy: BatchPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +58,13 @@ class Together:
             return frozenset()
         return self.plan.partners(lane).difference(self.expelled)
 
-    def full(self, waiting: Mapping[Lane, tuple[Urgency, Module]]) -> list[Ready]:
+    def full(self, waiting: Mapping[Lane, Waiting]) -> list[Ready]:
         """Those that wait for more, though with others that they can run with they have enough for a batch."""
         if self.plan is None:
             return []
         queued: dict[frozenset[Lane], int] = {}
         ready = []
-        for lane, (urgency, module) in waiting.items():
+        for lane, each in waiting.items():
             if lane in self.expelled:
                 continue
             company = self.plan.company(lane)
@@ -63,9 +72,9 @@ class Together:
                 queued[company] = sum(
                     other.queued for other in company if other in waiting and other not in self.expelled
                 )
-            if queued[company] >= module.policy.sizes[-1]:
-                size = max(size for size in module.policy.sizes if size <= lane.queued)
-                ready.append(Ready(urgency, module, lane, Run(size)))
+            if queued[company] >= each.policy.sizes[-1]:
+                size = max(size for size in each.policy.sizes if size <= lane.queued)
+                ready.append(Ready(each.urgency, each.module, lane, Run(size)))
         return ready
 
     def joined(
@@ -87,17 +96,21 @@ class Together:
         """
         partners = self.partners(due.lane)
         others = [
-            (module, lane, head)
+            (module, lane, _sizes(module, lane, now), head)
             for module in modules
             for lane in module.lanes
-            if lane in partners and (head := lane.head) is not None
+            if lane in partners and (head := lane.head) is not None and not lane.time_limit.apart(1)
         ]
-        most = max(module.policy.sizes[-1] for module in (due.module, *(module for module, _, _ in others)))
+        most = max(sizes[-1] for sizes in (_sizes(due.module, due.lane, now), *(sizes for _, _, sizes, _ in others)))
         joining = Joining(plan, due, now, most)
         # A full batch is open to few: with a hundred modules, not all of them need be put in order.
-        may = [(module, lane) for module, lane, head in others if joining.open_to(head)]
-        for module, lane in sorted(may, key=lambda each: first(*each)):
-            items = lane.take_with(module.policy.sizes, functools.partial(joining.fits, lane))
+        may = [(module, lane, sizes) for module, lane, sizes, head in others if joining.open_to(head)]
+        for module, lane, sizes in sorted(may, key=lambda each: first(*each[:2])):
+            items = lane.take_with(sizes, functools.partial(joining.fits, lane))
             if items:
                 joining.add(Part(module, lane, items))
         return joining.parts
+
+
+def _sizes(module: Module, lane: Lane, now: float) -> Sequence[int]:
+    return lane.time_limit.within(module.policy, module.time_limit_s, now).sizes

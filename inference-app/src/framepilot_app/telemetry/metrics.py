@@ -154,6 +154,8 @@ def _modules(state: ObservedState) -> Iterator[Family]:
     cap = gauge(names.MODULE_BATCH_CAP)
     serving = gauge(names.MODULE_SERVING)
     version = info(names.MODULE_VERSION)
+    left = gauge(names.MODULE_TIME_LIMIT_ITEMS)
+    over = counter(names.MODULE_OVER_TIME_LIMIT)
     for module in state.modules:
         key = [module.service, module.name]
         items.add_metric(key, module.items)
@@ -162,7 +164,10 @@ def _modules(state: ObservedState) -> Iterator[Family]:
         serving.add_metric(key, module.serving is not None)
         if module.serving is not None:
             version.add_metric(key, {names.VERSION: module.serving.version, names.MODEL: module.model})
-    yield from (items, queue, cap, serving, version)
+        if module.time_limit is not None:
+            left.add_metric(key, module.time_limit.size)
+            over.add_metric(key, module.time_limit.over)
+    yield from (items, queue, cap, serving, version, left, over)
 
 
 def _rollouts(state: ObservedState) -> Iterator[Family]:

@@ -25,8 +25,8 @@ from framepilot_app.streams.uri import redact
 
 
 def observed_pipeline(service: Service, device_s: float, account: Account) -> ObservedPipeline:
-    """The service itself, its objective and how it keeps to it, what it used of the device and has in memory, and what
-    is wrong with its sinks."""
+    """The service itself, its objective and how it keeps to it, what it used of the device and has in memory, its
+    limits, and what is wrong with its sinks."""
     declared = service.declared
     return ObservedPipeline(
         service=service.name,
@@ -37,6 +37,9 @@ def observed_pipeline(service: Service, device_s: float, account: Account) -> Ob
         device_s=device_s,
         parameter_bytes=account.bytes,
         charged_bytes=account.charged,
+        limit=declared.limit if declared.limit < 1 else None,
+        memory_limit_bytes=declared.memory_limit_bytes,
+        time_limit_ms=declared.time_limit_ms,
     )
 
 
@@ -124,6 +127,7 @@ def _module(service: str, served: ServedModule, inputs: tuple[str, ...], alone: 
         engine=version.engines[0].name if version and version.engines else None,
         engines=version.engines if version else (),
         alone=alone,
+        time_limit=module.observed_time_limit(),
     )
 
 

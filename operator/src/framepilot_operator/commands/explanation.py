@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from framepilot.contract.observed import ObservedState
+from framepilot.contract.observed import ObservedModule, ObservedState
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.commands.counted_profiles import counted_profiles, measured_profiles
 from framepilot_operator.commands.service_view import BatchingView, ConditionView, Json, ServiceView
@@ -25,11 +25,32 @@ class SharedBeginning:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsExplanation:
+    """The limits in force, None for what has none: the share, 0..1, of its device's time, the bytes of parameters, of
+    which it has `parameter_bytes`, and how long a batch may hold the device."""
+
+    share: float | None
+    memory_bytes: int | None
+    parameter_bytes: int
+    time_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """The most items of a module that may run at once under the time limit, fewer than planned, and why; 0: it is
+    stopped."""
+
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleExplanation:
     """A module: the batch size in force and why, and all sizes that it may have; none if nothing is measured yet.
 
     `tuning`: what was found of it while it runs. `shared`: the parts of its beginning that run once for it and others,
-    `alone` why there are none. `counted_once`: in `sizes`, of what it shares, others pay for their part.
+    `alone` why there are none. `counted_once`: in `sizes`, of what it shares, others pay for their part. `held_back`:
+    how the time limit holds it back, if it does.
     """
 
     name: str
@@ -42,6 +63,7 @@ class ModuleExplanation:
     shared: tuple[SharedBeginning, ...] = ()
     alone: str | None = None
     counted_once: bool = False
+    held_back: HeldBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +82,7 @@ class Explanation:
     """A service. `usable_ms` is what modules may take of the objective; `why` is the reason of the plan as a whole.
 
     `cost_per_hour`: its share of what its device costs, if that is known. `device` is None where no instance says on
-    which it runs.
+    which it runs, `limits` where there are none.
     """
 
     service: str
@@ -73,6 +95,7 @@ class Explanation:
     modules: tuple[ModuleExplanation, ...]
     wrong: tuple[ConditionView, ...]
     device: DeviceExplanation | None = None
+    limits: LimitsExplanation | None = None
 
 
 def explained(
@@ -118,12 +141,26 @@ def explained(
                 shared=() if state is None else _shared(state, f"{service.key}/{module.name}"),
                 alone=running[module.name].alone if module.name in running else None,
                 counted_once=profiles.get((service.key, module.name)) != measured.get((service.key, module.name)),
+                held_back=_held_back(running.get(module.name)),
             )
             for module in service.spec.modules
         ),
         wrong=tuple(condition for condition in service.status.conditions if condition.bad),
         device=_device(devices.get(instance or "")),
+        limits=None if state is None else _limits(state, service.key),
     )
+
+
+def _limits(state: ObservedState, key: str) -> LimitsExplanation | None:
+    mine = next(each for each in state.pipelines if each.service == key)
+    if mine.limit is None and mine.memory_limit_bytes is None and mine.time_limit_ms is None:
+        return None
+    return LimitsExplanation(mine.limit, mine.memory_limit_bytes, mine.parameter_bytes, mine.time_limit_ms)
+
+
+def _held_back(module: ObservedModule | None) -> HeldBack | None:
+    found = None if module is None else module.time_limit
+    return None if found is None or found.reason is None else HeldBack(found.size, found.reason)
 
 
 def _device(view: DeviceView | None) -> DeviceExplanation | None:

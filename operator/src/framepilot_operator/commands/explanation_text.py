@@ -8,8 +8,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from framepilot.resources.quantities import format_percent
 from framepilot_operator.commands.context_error import some
-from framepilot_operator.commands.explanation import DeviceExplanation, Explanation, ModuleExplanation
+from framepilot_operator.commands.explanation import (
+    DeviceExplanation,
+    Explanation,
+    HeldBack,
+    LimitsExplanation,
+    ModuleExplanation,
+)
 from framepilot_operator.planning.alternatives import Alternative
 
 
@@ -31,10 +38,21 @@ def _head(found: Explanation) -> Iterator[Text]:
     if found.cost_per_hour is not None:
         share = "its share of its device, by planned use" if found.beside else "all of its device"
         yield Text(f"It costs {found.cost_per_hour} an hour: {share}.")
+    if found.limits is not None:
+        yield Text(f"It is limited: {', '.join(_limits(found.limits))}.")
     if found.device is not None:
         yield from _device(found.device)
     if found.beside:
         yield Text(f"Its device runs as well: {', '.join(found.beside)}. All of their objectives count.")
+
+
+def _limits(limits: LimitsExplanation) -> Iterator[str]:
+    if limits.share is not None:
+        yield f"{format_percent(limits.share)} of its device's time"
+    if limits.memory_bytes is not None:
+        yield f"{limits.memory_bytes:,} bytes of parameters, of which it has {limits.parameter_bytes:,}"
+    if limits.time_ms is not None:
+        yield f"{limits.time_ms:g} ms for a batch"
 
 
 def _device(device: DeviceExplanation) -> Iterator[Text]:
@@ -56,6 +74,8 @@ def _module(found: Explanation, module: ModuleExplanation) -> Iterator[Renderabl
         yield Text(f"While it runs: {module.tuning}. What follows was measured at loading.", "yellow")
     if module.refused is not None:
         yield Text(f"Version {module.refused} was tried, and refused.", "red")
+    if module.held_back is not None:
+        yield Text(_held_back(module.held_back), "yellow" if module.held_back.size else "red")
     for part in module.shared:
         yield Text(f"{part.nodes} nodes of its beginning run once for it and {some(part.others)}.")
     if module.counted_once:
@@ -77,6 +97,12 @@ def _module(found: Explanation, module: ModuleExplanation) -> Iterator[Renderabl
             Text(_verdict(found, size), "red" if size.late else "green" if size.in_force else ""),
         )
     yield table
+
+
+def _held_back(held_back: HeldBack) -> str:
+    if held_back.size == 0:
+        return f"It is stopped by the time limit: {held_back.reason}."
+    return f"The time limit leaves it batches of {held_back.size} at most: {held_back.reason}."
 
 
 def _verdict(found: Explanation, size: Alternative) -> str:

@@ -64,6 +64,7 @@ def desired_pipeline(
         reserve=service.spec.placement.reserve_fraction,
         limit=service.spec.placement.limit_fraction,
         memory_limit_bytes=service.spec.placement.memory_limit_bytes,
+        time_limit_ms=service.spec.placement.time_limit_ms,
         credentials=service.spec.credentials_secret_name,
         streams=tuple(_stream(stream) for stream in service.spec.streams),
         modules=tuple(
