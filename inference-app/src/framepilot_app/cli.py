@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from pythonjsonlogger.json import JsonFormatter
 
-from framepilot.scheduling.headroom import HEADROOM
+from framepilot.scheduling.headroom import HEADROOM, MOST_HEADROOM
 from framepilot_app.supervision.log_limit import LimitedHandler
 from framepilot_app.telemetry.gpu_names import AUTO, NONE, is_gpu_name
 from framepilot_app.web.access import Access
@@ -78,7 +78,7 @@ def run(
         typer.Option(
             envvar="FRAMEPILOT_MEMORY_HEADROOM",
             min=0.0,
-            max=0.9,
+            max=MOST_HEADROOM,
             help="Share of the memory limit that loading a model leaves free; 0: models are loaded whatever is free.",
         ),
     ] = HEADROOM,

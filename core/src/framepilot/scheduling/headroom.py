@@ -10,6 +10,9 @@ from typing import Final
 HEADROOM: Final = 0.1
 """What is left free if nothing else is said."""
 
+MOST_HEADROOM: Final = 0.9
+"""The most that may be asked for."""
+
 
 def usable(limit: float, headroom: float) -> float:
     """How much of a limit may be taken, in its unit."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from framepilot.scheduling.headroom import HEADROOM
+from framepilot.scheduling.headroom import HEADROOM, MOST_HEADROOM
 from framepilot_operator.planning.json_reader import JsonReader, at
 from framepilot_operator.planning.workload import (
     COLLECTION_RULES,
@@ -23,7 +23,6 @@ from framepilot_operator.planning.workload import (
 
 SMALLEST: Final = 1e-9
 LARGEST: Final = 1e9
-MOST_HEADROOM: Final = 0.9
 MOST_MODULES: Final = 1000
 MOST_CONFIGURATIONS: Final = 1000
 
