@@ -14,9 +14,10 @@ from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import from_observed
 from framepilot_operator.planning.rates import ItemRate
+from framepilot_operator.planning.usable import ENOUGH
 from framepilot_operator.tuning.fit import scaled
 from support.simulated_device import SimulatedDevice, service
-from support.snapshots import SERVICE
+from support.snapshots import SERVICE, module
 
 TUNER: Final = "tuner"
 CLIPPER: Final = "Clipper"
@@ -90,8 +91,14 @@ def _batch(device: SimulatedDevice, size: int, times: float = 1.0) -> Batch:
 
 
 def fixed(device: SimulatedDevice, size: int, times: float = 1.0) -> ServicePlan:
-    """A size with the wait that the planner gives it, where batches take so many times as long as its profile says."""
+    """A size with the wait that the planner gives it, where batches take so many times as long as its profile says.
+
+    It knows that nothing is done before and after them.
+    """
     declared = service(f"{device.service.spec.objective.latency_ms:g}ms", mode="Fixed", size=size, max=device.largest)
     profile, key = from_observed(device.state().modules[0].profile), (SERVICE, "face")
     assert profile is not None
-    return plan([declared], {key: scaled(profile, {profile.largest: times})}, {}, {key: ItemRate(1.0)})[SERVICE]
+    running = {SERVICE: {"face": module(items=ENOUGH)}}
+    return plan([declared], {key: scaled(profile, {profile.largest: times})}, {}, {key: ItemRate(1.0)}, running)[
+        SERVICE
+    ]

@@ -165,7 +165,9 @@ class SimulatedDevice:
             ProfilePoint(batch=size, p50_ms=self.alone_ms(size), p99_ms=1.1 * self.alone_ms(size))
             for size in batch_sizes(self.largest)
         )
-        face = module(self.told.size).model_copy(update={"batches": counts, "arrived": self.arrived, "profile": points})
+        face = module(self.told.size, items=self.served).model_copy(
+            update={"batches": counts, "arrived": self.arrived, "profile": points}
+        )
         face = face.model_copy(
             update={"serving": face.serving and face.serving.model_copy(update={"sha256": self.digest})}
         )

@@ -69,7 +69,7 @@ class OneModule:
 
 
 @pytest.mark.parametrize(
-    ("measured_s", "ran"), [(0.0125, [8]), (0.013, [4, 4]), (0.0255, [2] * 4), (0.051, [1] * 8)], ids=str
+    ("measured_s", "ran"), [(0.0125, [8]), (0.013, [6, 2]), (0.0255, [3, 3, 2]), (0.051, [1] * 8)], ids=str
 )
 def test_sizes_that_were_measured_to_take_longer_are_not_run(measured_s, ran):
     one = OneModule(measured_s)

@@ -15,11 +15,12 @@ from framepilot.resources.parse import parse_resource
 from framepilot.resources.service import InferenceService
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.load import Key
-from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.plan import ServicePlan
 from framepilot_operator.planning.planner import CLEARLY_BETTER, plan
 from framepilot_operator.planning.profile import ModuleProfile, from_observed
 from framepilot_operator.planning.rates import ItemRate
+from framepilot_operator.planning.usable import ENOUGH, MOST_USABLE, USABLE
+from support import snapshots
 from support.resources import service_document
 
 KEY = "cameras/lobby"
@@ -315,6 +316,16 @@ def test_what_has_to_be_changed_is_no_reason_to_keep_the_rest_of_it():
 
     assert size(24.0) == 8
     assert size(60.0) == 6
+
+
+def test_a_batch_may_wait_longer_where_little_is_done_before_and_after():
+    case = Case(
+        service([face()], "500ms", {"source": "rtsp://camera/1"}), {(KEY, "face"): measured({4: 20})}, {"face": None}
+    )
+    idle = snapshots.module(items=ENOUGH).model_copy(update={"name": "face"})
+    (known,) = plan([case.service], case.profiles, {}, {}, {KEY: {"face": idle}})[KEY].modules
+    (unknown,) = planned(case).modules
+    assert known.batch.max_wait_ms == unknown.batch.max_wait_ms + (MOST_USABLE - USABLE) * 500
 
 
 def test_a_batch_may_wait_for_all_that_the_objective_leaves_if_frames_do_not_wait_for_it():

@@ -10,9 +10,10 @@ from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.commands.counted_profiles import counted_profiles, measured_profiles
 from framepilot_operator.commands.service_view import BatchingView, ConditionView, Json, ServiceView
 from framepilot_operator.planning.alternatives import Alternative, Objective, OnDevice, alternatives
+from framepilot_operator.planning.budgets import Node
 from framepilot_operator.planning.load import Key
-from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.profile import ModuleProfile
+from framepilot_operator.planning.usable import usable
 from framepilot_operator.telemetry.device_view import DeviceView, Value
 
 
@@ -125,7 +126,7 @@ def explained(
         service=service.key,
         instance=instance,
         objective_ms=None if mine is None else mine.latency_ms,
-        usable_ms=None if mine is None else USABLE * mine.latency_ms,
+        usable_ms=None if mine is None else mine.usable_ms,
         why="nothing is planned yet" if plan is None else plan.reason,
         cost_per_hour=None if plan is None else plan.cost_per_hour,
         beside=tuple(sorted(objectives.keys() - {service.key})),
@@ -173,20 +174,18 @@ def _runs(state: ObservedState, key: str) -> bool:
 
 def _objectives(state: ObservedState) -> dict[str, Objective]:
     return {
-        each.service: Objective(each.objective_ms, _depth(state, each.service))
+        each.service: _objective(each.objective_ms, state.modules_of(each.service, each.uid))
         for each in state.pipelines
         if each.objective_ms is not None
     }
 
 
-def _depth(state: ObservedState, service: str) -> int:
-    """How many modules stand on the longest way."""
-    inputs = {each.name: each.inputs for each in state.modules if each.service == service}
-
+def _objective(latency_ms: float, running: Mapping[str, ObservedModule]) -> Objective:
     def depth(name: str) -> int:
-        return 1 + max(map(depth, inputs.get(name, ())), default=0)
+        return 1 + max((depth(each) for each in running[name].inputs if each in running), default=0)
 
-    return max(map(depth, inputs), default=1)
+    nodes = [Node(name, module.inputs[0] if module.inputs else None) for name, module in running.items()]
+    return Objective(latency_ms, latency_ms * usable(latency_ms, nodes, running), max(map(depth, running), default=1))
 
 
 def _shared(state: ObservedState, module: str) -> tuple[SharedBeginning, ...]:

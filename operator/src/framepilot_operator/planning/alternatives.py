@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from framepilot_operator.planning.member import USABLE
 from framepilot_operator.planning.profile import ModuleProfile
 
 
@@ -41,9 +40,13 @@ class OnDevice:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a service on the device is to keep; `depth` is how many of its modules stand on its longest way."""
+    """What a service on the device is to keep; `depth` is how many of its modules stand on its longest way.
+
+    `usable_ms` is what batches may take of it.
+    """
 
     latency_ms: float
+    usable_ms: float
     depth: int
 
 
@@ -62,7 +65,7 @@ def alternatives(
     found = []
     for size in sizes:
         cycle_ms = others_ms + module.profile.tail_ms(size)
-        late = (key for key, each in objectives.items() if each.depth * cycle_ms > USABLE * each.latency_ms)
+        late = (key for key, each in objectives.items() if each.depth * cycle_ms > each.usable_ms)
         found.append(
             Alternative(
                 size=size,

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from framepilot.contract.desired import Batch, Pipeline
+from framepilot.contract.observed import ObservedModule
 from framepilot.resources.service import InferenceService
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_operator.planning.budgets import Node, paths
 from framepilot_operator.planning.profile import ModuleProfile
-
-USABLE: Final = 0.8
-"""Share of the objective that modules may use; the rest is for pre- and post-processing and what a bound overlooks."""
+from framepilot_operator.planning.usable import USABLE, usable
 
 KEPT: Final = 1.05
 """What runs is kept if it takes up to so many times what a new plan may take: noise must move nothing."""
@@ -47,7 +46,8 @@ class MemberModule:
 class Member:
     """One of the services on the device; `previous` is what its instance was told of it last.
 
-    `elastic`: some of its streams give frames as fast as they are served.
+    `elastic`: some of its streams give frames as fast as they are served. `usable` is the share of the objective that
+    batches may take.
     """
 
     key: str
@@ -55,12 +55,17 @@ class Member:
     modules: tuple[MemberModule, ...]
     previous: Pipeline | None
     elastic: bool
+    usable: float = USABLE
 
     @classmethod
     def of(
-        cls, service: InferenceService, profiles: Mapping[tuple[str, str], ModuleProfile], previous: Pipeline | None
+        cls,
+        service: InferenceService,
+        profiles: Mapping[tuple[str, str], ModuleProfile],
+        previous: Pipeline | None,
+        running: Mapping[str, ObservedModule],
     ) -> Member:
-        """A service with what is known of it."""
+        """A service with what is known of it; `running` are its modules as they run, by name."""
         modules = []
         for module in service.spec.modules:
             batching = service.spec.batching_of(module)
@@ -68,7 +73,9 @@ class Member:
             node = Node(module.name, module.inputs[0] if module.inputs else None)
             profile = profiles.get((service.key, module.name))
             modules.append(MemberModule(node, smallest, largest, max(largest, batching.max), profile))
-        return cls(service.key, service.spec.objective.latency_ms, tuple(modules), previous, service.spec.elastic)
+        objective_ms = service.spec.objective.latency_ms
+        share = usable(objective_ms, [each.node for each in modules], running)
+        return cls(service.key, objective_ms, tuple(modules), previous, service.spec.elastic, share)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -81,9 +88,14 @@ class Member:
         return max(len(path) for path in paths(self.nodes))
 
     @property
+    def usable_ms(self) -> float:
+        """What batches may take of the objective."""
+        return self.usable * self.objective_ms
+
+    @property
     def longest_cycle_ms(self) -> float:
         """The longest cycle with which the objective holds."""
-        return USABLE * self.objective_ms / self.depth
+        return self.usable_ms / self.depth
 
     @property
     def told(self) -> dict[str, Batch]:

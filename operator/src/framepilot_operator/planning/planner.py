@@ -4,7 +4,7 @@ First planner: all services of one instance, all of their modules on one device,
 serves modules in turn. An item then waits at each module at most its `max_wait` for its batch and one cycle (one batch
 of every module, its own the last of them), so the worst case of a way through a pipeline is
 
-    sum over its modules of (max_wait + cycle)  <=  USABLE * objective
+    sum over its modules of (max_wait + cycle)  <=  usable share * objective
 
 as long as the device keeps up and an item's batch has room for it. Among the plans that hold this bound for every
 service the cheapest in device time is taken: for the items that come in a second where all rates are known, so that
@@ -23,18 +23,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from framepilot.contract.desired import Batch, Pipeline
+from framepilot.contract.observed import ObservedModule
 from framepilot.resources.service import InferenceService
 from framepilot_operator.planning.budgets import split
 from framepilot_operator.planning.frontier import Choices, Point, frontier, point, thinned
 from framepilot_operator.planning.load import Key, busy_share, loaded, spare
-from framepilot_operator.planning.member import KEPT, USABLE, Member, MemberModule, worst_case_ms
+from framepilot_operator.planning.member import KEPT, Member, MemberModule, worst_case_ms
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.profile import ModuleProfile
 from framepilot_operator.planning.rates import ItemRate
-from framepilot_operator.planning.waiting import owners, rounded_down, usual_cost_ms, wait_ms
+from framepilot_operator.planning.waiting import late, owners, rounded_down, usual_cost_ms, wait_ms
 
 CLEARLY_BETTER: Final = 0.92
 """Another plan replaces the one that runs if its cost is this share of it or less."""
@@ -68,6 +70,7 @@ def plan(
     profiles: Mapping[Key, ModuleProfile],
     previous: Mapping[str, Pipeline],
     rates: Mapping[Key, ItemRate] | None = None,
+    running: Mapping[str, Mapping[str, ObservedModule]] = MappingProxyType({}),
 ) -> dict[str, ServicePlan]:
     """What each service of one instance shall run there.
 
@@ -76,9 +79,12 @@ def plan(
         profiles: by (service, module): of the version that serves, on the device of the instance.
         previous: by service: what the instance was told last.
         rates: by (service, module): items per second, where they are known.
+        running: by service, and by name: the modules as their instance counts them.
     """
     rates = rates or {}
-    every = [Member.of(service, profiles, previous.get(service.key)) for service in services]
+    every = [
+        Member.of(service, profiles, previous.get(service.key), running.get(service.key, {})) for service in services
+    ]
     members = [member for member in every if member.measured]
     others = [member for member in every if not member.measured]
     plans = {member.key: _unmeasured(member) for member in others}
@@ -106,7 +112,7 @@ def _together(
     if longest_cycles_ms:
         longest_ms = min(longest_cycles_ms)
         fitting = thinned([each for each in points if each.cycle_ms <= longest_ms], MOST_WEIGHED)
-        if running is not None and (running.cycle_ms > KEPT * longest_ms or _late(members, running, shortest)):
+        if running is not None and (running.cycle_ms > KEPT * longest_ms or late(members, running, shortest)):
             running = None
         chosen, reason = _chosen(fitting, running, choices, partial(usual_cost_ms, owners(members), choices))
     parts = _parts(members, choices, chosen, kept=chosen is running)
@@ -140,15 +146,6 @@ def _chosen(
     if best.cost_ms < running.cost_ms and busy_share(choices, running.sizes) > 1 - spare(choices):
         return best, "the device could hardly keep up with what runs"
     return running, "what runs is good enough"
-
-
-def _late(members: Sequence[Member], running: Point, shortest: Point) -> bool:
-    """Whether what runs has to be changed: it breaks an objective that can be held."""
-    return any(
-        worst_case_ms(member.nodes, member.told_waits_ms, running.cycle_ms) > KEPT * USABLE * member.objective_ms
-        for member in members
-        if member.longest_cycle_ms >= shortest.cycle_ms
-    )
 
 
 def _parts(members: Sequence[Member], choices: Sequence[Choices], chosen: Point, *, kept: bool) -> list[_Chosen]:
@@ -200,7 +197,7 @@ def _infeasible(chosen: _Chosen, shortest_cycle_ms: float) -> ServicePlan:
         worst_case_ms=worst_case_ms(service.nodes, waits_ms, chosen.cycle_ms),
         cycle_ms=chosen.cycle_ms,
         feasible=False,
-        needed_ms=service.depth * shortest_cycle_ms / USABLE,
+        needed_ms=service.depth * shortest_cycle_ms / service.usable,
     )
 
 
@@ -211,9 +208,9 @@ def _feasible(chosen: _Chosen, reason: str) -> ServicePlan:
     kept_budgets_ms = service.kept_budgets_ms if same_sizes else None
     planned_ms = _waits(chosen)
     waits_ms = service.told_waits_ms if kept_budgets_ms else planned_ms
-    longest_ms = (KEPT if chosen.kept else 1) * USABLE * service.objective_ms
-    late = worst_case_ms(nodes, waits_ms, chosen.cycle_ms) > longest_ms
-    if late or any(wait_ms < SHORT * planned_ms[name] for name, wait_ms in waits_ms.items()):
+    longest_ms = (KEPT if chosen.kept else 1) * service.usable_ms
+    too_long = worst_case_ms(nodes, waits_ms, chosen.cycle_ms) > longest_ms
+    if too_long or any(wait_ms < SHORT * planned_ms[name] for name, wait_ms in waits_ms.items()):
         waits_ms, kept_budgets_ms = planned_ms, None
     return ServicePlan(
         service=service.key,

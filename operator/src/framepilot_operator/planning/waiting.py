@@ -6,7 +6,16 @@ import math
 from collections.abc import Sequence
 
 from framepilot_operator.planning.frontier import Choices, Point
-from framepilot_operator.planning.member import Member
+from framepilot_operator.planning.member import KEPT, Member, worst_case_ms
+
+
+def late(members: Sequence[Member], running: Point, shortest: Point) -> bool:
+    """Whether what runs has to be changed: it breaks an objective that can be held."""
+    return any(
+        worst_case_ms(member.nodes, member.told_waits_ms, running.cycle_ms) > KEPT * member.usable_ms
+        for member in members
+        if member.longest_cycle_ms >= shortest.cycle_ms
+    )
 
 
 def owners(members: Sequence[Member]) -> tuple[Member, ...]:

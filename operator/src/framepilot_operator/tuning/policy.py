@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from framepilot.contract.desired import Batch
 from framepilot_operator.planning.frontier import Choices, point
 from framepilot_operator.planning.load import Key, busy_share, spare
-from framepilot_operator.planning.member import KEPT, USABLE, Member, worst_case_ms
+from framepilot_operator.planning.member import KEPT, Member, worst_case_ms
 from framepilot_operator.planning.plan import ModulePlan, ServicePlan
 from framepilot_operator.planning.planner import plan
 from framepilot_operator.planning.profile import ModuleProfile
@@ -59,8 +59,11 @@ def tune(look: Look, memory: TunerMemory | None, now: float) -> tuple[Decision, 
     known = (memory or TunerMemory.begun(look, now)).after(look, now)
     profiles = _profiles(look, known)
     rates = _rates(look, known)
-    planned = plan([service for service, _ in look.services], profiles, look.told, rates)
-    members = [Member.of(service, profiles, look.told.get(service.key)) for service, _ in look.services]
+    running = {service.key: look.observed.modules_of(service.key, uid) for service, uid in look.services}
+    planned = plan([service for service, _ in look.services], profiles, look.told, rates, running)
+    members = [
+        Member.of(service, profiles, look.told.get(service.key), running[service.key]) for service, _ in look.services
+    ]
     decision, known = _decided(look, known, _Question(planned, members, rates), now)
     known = replace(known, verdict=f"{decision.what}: {decision.reason}")
     return replace(decision, plans={key: _explained(each, known) for key, each in decision.plans.items()}), known
@@ -168,7 +171,7 @@ def _pressing(question: _Question) -> str | None:
     sizes = [choice.sizes[0] for choice in choices]
     cycle_ms = point(choices, sizes).cycle_ms
     for member in question.members:
-        if worst_case_ms(member.nodes, member.told_waits_ms, cycle_ms) > KEPT * USABLE * member.objective_ms:
+        if worst_case_ms(member.nodes, member.told_waits_ms, cycle_ms) > KEPT * member.usable_ms:
             return f"{member.key} would have missed its objective with what ran"
     if busy_share(choices, sizes) > 1 - spare(choices):
         return "the device could hardly keep up with what ran"
