@@ -27,10 +27,11 @@ from framepilot.contract.desired import Engine
 from framepilot_app.app import cores, prepare_process
 from framepilot_app.graphs import aten, torch_engine
 from framepilot_app.graphs.engine import Outputs
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES, FORMS
+from framepilot_app.graphs.program_form import ProgramForm
 from framepilot_app.graphs.warm_up import warm_up
+from framepilot_app.models.form_files import FormFiles
 from framepilot_app.models.model import Model
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.models.verify import open_model
 from framepilot_app.modules.lane import Version
@@ -59,7 +60,7 @@ def main() -> int:
     warm_up(CPU)
     folder = samples() / "models"
     with tempfile.TemporaryDirectory() as scratch:
-        files = OnnxFiles(Path(scratch))
+        files = {form: FormFiles(Path(scratch), form) for form in FORMS}
         models = [open_model(folder / name) for name in MODELS]
         cases = [_case(model, files, given.rounds, threads) for threads in THREADS for model in models]
     result = _result(cases)
@@ -81,18 +82,18 @@ class _Case:
 
     def best_other(self, batch: int) -> float:
         """The better of ONNX Runtime and OpenVINO."""
-        return min(self.ms[engine.value][batch] for engine in ONNX_ENGINES)
+        return min(self.ms[engine.value][batch] for engine in FILE_ENGINES)
 
 
-def _case(model: Model, files: OnnxFiles, rounds: int, threads: int) -> _Case:
+def _case(model: Model, files: Mapping[ProgramForm, FormFiles], rounds: int, threads: int) -> _Case:
     torch.set_num_threads(threads)
     program, example = model.program(), model.example()
     ways: dict[str, Way] = {
         EAGER: functools.partial(aten.run, program, load_file(model.weights)),
         Engine.TORCH.value: finish(torch_engine.compile(program, model.weights, CPU)),
     }
-    file = files.get(model, threading.Event())
-    for engine, opener in ONNX_ENGINES.items():
+    for engine, opener in FILE_ENGINES.items():
+        file = files[opener.form].get(model, threading.Event())
         ways[engine.value] = opener.open_model(file, program.input, threads)
     ms: dict[str, dict[int, float]] = {name: {} for name in ways}
     for batch in BATCHES:
@@ -115,11 +116,15 @@ def _turns(ways: Mapping[str, Way], items: torch.Tensor, rounds: int) -> dict[st
     return times
 
 
-def _chosen(model: Model, files: OnnxFiles) -> str:
+def _chosen(model: Model, files: Mapping[ProgramForm, FormFiles]) -> str:
     """What the app takes by itself when batches of up to 16 are in force."""
     candidate, size = Candidate.read(model, ParameterStore()), max(BATCHES)
-    get, trial, given_up = functools.partial(files.get, model), candidate.trial(size, size), threading.Event()
-    rivals = open_rivals(asked(Engine.AUTO, CPU), lambda: get(given_up), trial, CPU, given_up)
+    trial, given_up = candidate.trial(size, size), threading.Event()
+
+    def form_file(form: ProgramForm) -> Path:
+        return files[form].get(model, given_up)
+
+    rivals = open_rivals(asked(Engine.AUTO, CPU), form_file, trial, CPU, given_up)
     versions: list[Version] = []
     finish(load(candidate, CPU, size, size, stopwatch(), versions.append, lambda _event: None, rivals))
     return versions[0].engines[0].name

@@ -9,18 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from framepilot_app.graphs.engine import Array, Compiled, WholeBatches
+import torch
+
+from framepilot_app.graphs.engine import Compiled, Outputs, WholeBatches
+from framepilot_app.graphs.file_engine import FileEngine
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.program import ImageInput
 
-PACKAGE: Final = "onnxruntime"
 
-
-def preload() -> None:
+def _preload() -> None:
     """Import it, which holds the interpreter for a tenth of a second."""
     import onnxruntime  # noqa: F401, PLC0415 an extra
 
 
-def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+def _open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     """Make a session; whatever ONNX Runtime raises is a reason not to use it."""
     import onnxruntime  # noqa: PLC0415 an extra
 
@@ -38,8 +40,11 @@ def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def run(batch: Array) -> list[Array]:
-        outputs: list[Array] = session.run(None, {"in": batch})
-        return outputs
+    def run(batch: torch.Tensor) -> Outputs:
+        outputs = session.run(None, {"in": batch.contiguous().numpy()})
+        return tuple(torch.from_numpy(output) for output in outputs)
 
     return WholeBatches(image, file.stat().st_size, run)
+
+
+ENGINE: Final = FileEngine(ONNX, _open_model, package="onnxruntime", preload=_preload)

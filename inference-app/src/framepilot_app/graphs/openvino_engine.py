@@ -11,18 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from framepilot_app.graphs.engine import Array, Compiled, EngineError, WholeBatches
+import torch
+
+from framepilot_app.graphs.engine import Compiled, EngineError, Outputs, WholeBatches
+from framepilot_app.graphs.file_engine import FileEngine
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.program import ImageInput
 
-PACKAGE: Final = "openvino"
 
-
-def preload() -> None:
+def _preload() -> None:
     """Import it, which holds the interpreter for a few tenths of a second."""
     _core()
 
 
-def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+def _open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     """Read and compile; whatever OpenVINO raises is a reason not to use it.
 
     Raises:
@@ -43,10 +45,10 @@ def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     request = compiled.create_infer_request()
     count = len(compiled.outputs)
 
-    def run(batch: Array) -> list[Array]:
-        request.infer([batch], share_inputs=True)
+    def run(batch: torch.Tensor) -> Outputs:
+        request.infer([batch.contiguous().numpy()], share_inputs=True)
         # The request writes its next results to the same place.
-        return [request.get_output_tensor(position).data.copy() for position in range(count)]
+        return tuple(torch.from_numpy(request.get_output_tensor(at).data.copy()) for at in range(count))
 
     return WholeBatches(image, file.stat().st_size, run)
 
@@ -58,3 +60,6 @@ def _core() -> Any:  # noqa: ANN401 OpenVINO has no types
     import openvino  # noqa: PLC0415 an extra
 
     return openvino.Core()
+
+
+ENGINE: Final = FileEngine(ONNX, _open_model, package="openvino", preload=_preload)
