@@ -103,6 +103,12 @@ def test_a_model_that_went_away_is_a_reason_and_leaves_nothing(model: Model, tmp
     assert names(cache / "onnx") == []
 
 
+def test_a_writer_s_answer_counts_whatever_it_says_besides(model: Model, cache: Path, written_by) -> None:
+    form = written_by("print('it has no form'); print('leaked an instance', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(EngineError, match=r"^it has no form$"):
+        FormFiles(cache, form).get(model, threading.Event())
+
+
 def test_a_writer_that_fails_is_a_reason_and_leaves_nothing(model: Model, cache: Path, written_by) -> None:
     form = written_by("partial = target.with_suffix('.partial'); partial.mkdir(); (partial / 'half').touch(); 1 / 0")
     with pytest.raises(EngineError, match="its Other form cannot be written: ZeroDivisionError"):

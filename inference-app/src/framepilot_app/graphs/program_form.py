@@ -14,7 +14,7 @@ PARTIAL: Final = ".partial"
 """The suffix of what is not whole yet."""
 
 UNFIT: Final = 3
-"""A writer's exit status for a program that has no such form; the reason is the last line of its output."""
+"""A writer's exit status for a program that has no such form; the reason is the last line of its standard output."""
 
 
 @dataclass(frozen=True, slots=True)

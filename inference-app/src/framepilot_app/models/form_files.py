@@ -17,7 +17,7 @@ import time
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import torch
 
@@ -90,18 +90,17 @@ class FormFiles:
             raise self._not_written(said or f"status {status}")
 
     def _run_writer(self, model: Model, target: Path, given_up: threading.Event) -> tuple[int, str]:
-        """Its exit status, and the last line that it said."""
+        """Its exit status, and the last line that it said: as its answer if there is one, else of its errors."""
         files = (str(model.folder / PROGRAM_FILE), str(model.weights), str(target))
         command = [sys.executable, "-m", self._form.writer, *files]
         deadline = time.monotonic() + self._form.limit_s
         # What is compiled is for as many threads as will run it.
         environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        # A file takes all that a compiler may say. Its own group, so that what it started ends with it.
+        # Files take all that a compiler may say. Its own group, so that what it started ends with it.
         with (
-            tempfile.TemporaryFile("w+", errors="replace") as output,
-            subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=environment, process_group=0
-            ) as process,
+            tempfile.TemporaryFile("w+", errors="replace") as answer,
+            tempfile.TemporaryFile("w+", errors="replace") as errors,
+            subprocess.Popen(command, stdout=answer, stderr=errors, env=environment, process_group=0) as process,
         ):
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
@@ -111,11 +110,15 @@ class FormFiles:
                     with suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
                     raise self._not_written(f"not done in {self._form.limit_s:g} s" if late else "given up")
-            output.seek(0)
-            return process.returncode, output.read().strip().rpartition("\n")[2]
+            return process.returncode, _last_line(answer) or _last_line(errors)
 
     def _not_written(self, reason: str) -> EngineError:
         return EngineError(f"its {self._form.name} form cannot be written: {reason}")
+
+
+def _last_line(written: IO[str]) -> str:
+    written.seek(0)
+    return written.read().strip().rpartition("\n")[2]
 
 
 def _remove(path: Path) -> None:
