@@ -116,6 +116,17 @@ def test_one_that_is_named_and_not_installed_is_refused(
         loaded(candidate, opened(candidate, form_file))
 
 
+def test_one_that_is_named_and_has_no_compiler_is_refused(
+    model: Model, form_file: FormFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    candidate = read(model, Engine.AOT_INDUCTOR)
+    with pytest.raises(
+        EngineError, match=r"engine aotinductor: there is no C\+\+ compiler 'no-such-compiler'; install"
+    ):
+        loaded(candidate, opened(candidate, form_file))
+
+
 @needs_engines
 def test_a_form_that_two_engines_read_is_asked_for_once(model: Model) -> None:
     asked_for: list[str] = []
