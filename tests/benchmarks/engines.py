@@ -27,10 +27,12 @@ from framepilot.contract.desired import Engine
 from framepilot_app.app import cores, prepare_process
 from framepilot_app.graphs import aten, torch_engine
 from framepilot_app.graphs.engine import Outputs
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.export import Exported
+from framepilot_app.graphs.file_engines import FILE_ENGINES, FORMS
+from framepilot_app.graphs.program_form import ProgramForm
 from framepilot_app.graphs.warm_up import warm_up
+from framepilot_app.models.form_files import FormFiles
 from framepilot_app.models.model import Model
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.models.verify import open_model
 from framepilot_app.modules.lane import Version
@@ -38,13 +40,17 @@ from framepilot_app.modules.loading import Candidate, load
 from framepilot_app.modules.rivals import asked, open_rivals, stopwatch
 from support.networks import finish
 from support.samples.build import build as samples
+from support.samples.build import root
+from support.samples.models import SAMPLES
+from support.samples.packages import Files
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
 MARKER = "<!-- What follows is written by make bench-engines. -->"
 MODELS = ("age/1", "centerface/1", "embedder/1", "gender/1")
 BATCHES = (1, 4, 16)
 THREADS = (1, 2)
-EAGER = "eager torch"
+EAGER = "eager torch, as it came"
+FOLDED = "eager torch, folded"
 CPU = torch.device("cpu")
 
 Way = Callable[[torch.Tensor], Outputs]
@@ -59,7 +65,7 @@ def main() -> int:
     warm_up(CPU)
     folder = samples() / "models"
     with tempfile.TemporaryDirectory() as scratch:
-        files = OnnxFiles(Path(scratch))
+        files = {form: FormFiles(Path(scratch), form) for form in FORMS}
         models = [open_model(folder / name) for name in MODELS]
         cases = [_case(model, files, given.rounds, threads) for threads in THREADS for model in models]
     result = _result(cases)
@@ -80,46 +86,60 @@ class _Case:
     ms: Mapping[str, Mapping[int, float]]
 
     def best_other(self, batch: int) -> float:
-        """The better of ONNX Runtime and OpenVINO."""
-        return min(self.ms[engine.value][batch] for engine in ONNX_ENGINES)
+        """The best of the engines that are not ours."""
+        return min(self.ms[engine.value][batch] for engine in FILE_ENGINES)
 
 
-def _case(model: Model, files: OnnxFiles, rounds: int, threads: int) -> _Case:
+def _case(model: Model, files: Mapping[ProgramForm, FormFiles], rounds: int, threads: int) -> _Case:
     torch.set_num_threads(threads)
-    program, example = model.program(), model.example()
+    program, example, exported = model.program(), model.example(), _exported(model)
     ways: dict[str, Way] = {
-        EAGER: functools.partial(aten.run, program, load_file(model.weights)),
+        EAGER: functools.partial(aten.run, exported.program, exported.weights),
+        FOLDED: functools.partial(aten.run, program, load_file(model.weights)),
         Engine.TORCH.value: finish(torch_engine.compile(program, model.weights, CPU)),
     }
-    file = files.get(model, threading.Event())
-    for engine, opener in ONNX_ENGINES.items():
+    for engine, opener in FILE_ENGINES.items():
+        file = files[opener.form].get(model, threading.Event())
         ways[engine.value] = opener.open_model(file, program.input, threads)
     ms: dict[str, dict[int, float]] = {name: {} for name in ways}
     for batch in BATCHES:
         items = example.input[torch.arange(batch) % len(example.input)].contiguous(memory_format=torch.channels_last)
-        for name, times in _turns(ways, items, rounds).items():
+        # Nobody who runs a model as it came changes its pictures' layout.
+        inputs = {name: items.contiguous() if name == EAGER else items for name in ways}
+        for name, times in _turns(ways, inputs, rounds).items():
             ms[name][batch] = median(times)
     return _Case(model.spec.name, threads, _chosen(model, files), ms)
 
 
-def _turns(ways: Mapping[str, Way], items: torch.Tensor, rounds: int) -> dict[str, list[float]]:
+def _exported(model: Model) -> Exported:
+    """The sample's program as it was exported: nothing folded."""
+    spec = model.spec
+    (sample,) = (each for each in SAMPLES if (each.spec.name, each.spec.version) == (spec.name, spec.version))
+    return sample.network(Files(root() / "files"), spec.input)
+
+
+def _turns(ways: Mapping[str, Way], inputs: Mapping[str, torch.Tensor], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     clock = stopwatch()
-    for way in ways.values():
-        way(items)
+    for name, way in ways.items():
+        way(inputs[name])
     for _ in range(rounds):
         for name, way in ways.items():
             before = clock()
-            way(items)
+            way(inputs[name])
             times[name].append((clock() - before) * 1000)
     return times
 
 
-def _chosen(model: Model, files: OnnxFiles) -> dict[int, str]:
+def _chosen(model: Model, files: Mapping[ProgramForm, FormFiles]) -> dict[int, str]:
     """What the app takes by itself for each size when batches of up to 16 are in force."""
     candidate, size = Candidate.read(model, ParameterStore()), max(BATCHES)
-    get, trial, given_up = functools.partial(files.get, model), candidate.trial(size, size), threading.Event()
-    rivals = open_rivals(asked(Engine.AUTO, CPU), lambda: get(given_up), trial, CPU, given_up)
+    trial, given_up = candidate.trial(size, size), threading.Event()
+
+    def form_file(form: ProgramForm) -> Path:
+        return files[form].get(model, given_up)
+
+    rivals = open_rivals(asked(Engine.AUTO, CPU), form_file, trial, CPU, given_up)
     versions: list[Version] = []
     finish(load(candidate, CPU, size, size, stopwatch(), versions.append, lambda _event: None, rivals))
     serving, *others = versions[0].engines
@@ -151,9 +171,10 @@ def _result(cases: list[_Case]) -> Result:
     }
     return Result(
         title="Engines",
-        method="Medians of interleaved runs, on 1 thread in its own processor time. *eager torch* runs the packed "
-        "program's operators one by one; *torch* is the torch engine; *chosen* is what `engine: auto` takes for "
-        "batches of up to 16; *best* is the better of ONNX Runtime and OpenVINO there.",
+        method="Medians of interleaved runs, on 1 thread in its own processor time. *eager torch, as it came* runs the "
+        "operators of the exported program one by one, on contiguous pictures: what a model is before Framepilot packs "
+        "it; *eager torch, folded* those of the packed program; *torch* is the torch engine; *chosen* is what "
+        "`engine: auto` takes for batches of up to 16; *best* is the best there of the engines that are not ours.",
         rows=rows,
         figures=figures,
         gates=[

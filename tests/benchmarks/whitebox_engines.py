@@ -22,10 +22,11 @@ from framepilot.contract.desired import Engine
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.graphs.engine import CompiledStage
 from framepilot_app.graphs.merging import Merged, merge
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.torch_engine import as_image
 from framepilot_app.graphs.warm_up import compute_as_served
+from framepilot_app.models.form_files import FormFiles
 from framepilot_app.models.model import Model
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.parameters import ParameterStore, Pooled
 from framepilot_app.models.stage_files import StageFiles
 from framepilot_app.modules.lane import Version
@@ -84,12 +85,12 @@ def _ready(
     folder: Path, models: Sequence[Model]
 ) -> tuple[list[Version], Merged, list[ReadyStage], list[tuple[str, CompiledStage]]]:
     """Each model alone, their plan, its stages by torch, and on their fastest engines."""
-    store, files, size = ParameterStore(), OnnxFiles(folder), max(BATCHES)
+    store, files, size = ParameterStore(), FormFiles(folder, ONNX), max(BATCHES)
     versions: list[Version] = []
     for model in models:
         candidate = Candidate.read(model, store)
-        file, trial = functools.partial(files.get, model, NEVER), candidate.trial(size, size)
-        rivals = open_rivals(asked(Engine.AUTO, CPU), file, trial, CPU, NEVER)
+        trial = candidate.trial(size, size)
+        rivals = open_rivals(asked(Engine.AUTO, CPU), lambda _form, of=model: files.get(of, NEVER), trial, CPU, NEVER)
         finish(load(candidate, CPU, size, size, stopwatch(), versions.append, lambda _event: None, rivals))
     merged = merge(replace(each.opened.member, name=each.spec.name) for each in versions)
     attached = {model.spec.name: store.attach(model) for model in models}

@@ -112,8 +112,9 @@ INVALID_SERVICES = (
         "spec/modules/0/model/engine",
         "tensorrt",
         'spec.modules[0].model.engine: Unsupported value: "tensorrt": supported values: "auto", "torch", '
-        '"onnxruntime", "openvino"',
-        "spec.modules[0].model.engine: Input should be 'auto', 'torch', 'onnxruntime' or 'openvino', got 'tensorrt'",
+        '"onnxruntime", "openvino", "aotinductor"',
+        "spec.modules[0].model.engine: Input should be 'auto', 'torch', 'onnxruntime', 'openvino' or 'aotinductor', "
+        "got 'tensorrt'",
     ),
     InvalidService(
         "a priority above the highest",

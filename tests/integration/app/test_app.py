@@ -19,6 +19,7 @@ from framepilot.contract.desired import (
 )
 from framepilot.contract.observed import StreamState
 from framepilot.rollouts.state import RolloutState
+from framepilot_app.graphs.aot_engine import ENGINE as AOT_ENGINE
 from support.app_process import AppProcess, delayed, delivered, events, metric, versions
 from support.eventually import eventually
 from support.tiny_model import write_tiny_model
@@ -210,6 +211,23 @@ def test_the_engine_changes_while_frames_flow_and_none_is_lost(app, store, out):
         assert observed.profile == observed.engines[0].points
     sequences = [data["sequence"] for data in delivered(out)]
     assert sequences == list(range(len(sequences)))
+
+
+@pytest.mark.skipif(AOT_ENGINE.missing() is not None, reason=AOT_ENGINE.missing() or "")
+@pytest.mark.timeout(900)
+def test_an_engine_that_compiles_for_long_comes_into_force_while_frames_flow(app, store, out):
+    app.want(pipeline("compiled", [module(store)], out))
+    serves(app, "compiled", "1")
+    compiled = ref(store, "1").model_copy(update={"engine": Engine.AOT_INDUCTOR})
+    app.want(pipeline("compiled", [module(store).model_copy(update={"model": compiled})], out))
+    answered = len(delivered(out))
+    eventually(lambda: len(delivered(out)) > answered + 20, "frames of the engine before")
+    eventually(lambda: app.module("tests/compiled", "m").engine == Engine.AOT_INDUCTOR, "the engine to serve", 800)
+    answered = len(delivered(out))
+    eventually(lambda: len(delivered(out)) > answered + 20, "frames of the engine")
+    sequences = [data["sequence"] for data in delivered(out)]
+    assert sequences == list(range(len(sequences)))
+    app.want()
 
 
 @pytest.mark.parametrize(

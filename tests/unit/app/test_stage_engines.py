@@ -11,8 +11,8 @@ import pytest
 
 from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ObservedStage, ProfilePoint
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
-from framepilot_app.graphs.stage_engines import WholeStage
+from framepilot_app.graphs.file_engines import FILE_ENGINES
+from framepilot_app.graphs.stage_engines import STAGE_ENGINES, WholeStage
 from framepilot_app.models.model import Model
 from framepilot_app.models.stage_files import StageFiles
 from framepilot_app.modules import stage_contest, stage_engines
@@ -22,7 +22,7 @@ from support.eventually import eventually_async
 from support.headed import BACKBONE_BYTES, HEAD_BYTES, write_headed
 from support.sharing_site import Site
 
-INSTALLED = all(engine.missing() is None for engine in ONNX_ENGINES.values())
+INSTALLED = all(FILE_ENGINES[engine].missing() is None for engine in STAGE_ENGINES)
 needs_engines = pytest.mark.skipif(not INSTALLED, reason="the engines are extras")
 TORCH, OPENVINO, ONNX_RUNTIME = "torch", "openvino", "onnxruntime"
 
@@ -188,8 +188,8 @@ async def test_a_stage_with_which_the_example_of_a_module_that_comes_later_is_wr
 async def test_engines_that_are_not_installed_leave_it_to_torch_with_the_reason(
     site: Site, models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for engine in ONNX_ENGINES.values():
-        monkeypatch.setitem(sys.modules, engine.package, None)
+    for engine in STAGE_ENGINES:
+        monkeypatch.setitem(sys.modules, FILE_ENGINES[engine].package, None)
     await site.add("s/0", models[0])
     await site.add("s/1", models[1])
     observed = await tried(site)

@@ -14,8 +14,10 @@ import torch
 from framepilot_app.graphs import aten
 from framepilot_app.graphs.engine import Compiled, EngineError
 from framepilot_app.graphs.export import from_module
+from framepilot_app.graphs.file_engine import FileEngine
+from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.fold import fold
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES, OnnxEngine
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.onnx_node import NotInOnnx
 from framepilot_app.graphs.onnx_operators import OPERATORS
 from framepilot_app.graphs.onnx_writer import to_onnx
@@ -23,6 +25,7 @@ from framepilot_app.graphs.operators import ALLOWED
 from framepilot_app.graphs.program import ImageInput, Node, NodeRef, ParameterRef, Program
 from support.networks import Residual, finish, largest_difference
 
+ONNX_ENGINES = {name: engine for name, engine in FILE_ENGINES.items() if engine.form is ONNX}
 IMAGE = ImageInput("image", 4, 6, 6)
 IN = NodeRef("image")
 WEIGHTS = {
@@ -94,8 +97,8 @@ CASES = [
 
 
 @pytest.fixture(params=ONNX_ENGINES.values(), ids=[engine.value for engine in ONNX_ENGINES])
-def engine(request: pytest.FixtureRequest) -> OnnxEngine:
-    found: OnnxEngine = request.param
+def engine(request: pytest.FixtureRequest) -> FileEngine:
+    found: FileEngine = request.param
     pytest.importorskip(found.package)
     found.preload()
     return found
@@ -115,7 +118,7 @@ def program_of(node: Node) -> Program:
     return Program(IMAGE, (*before, node), (node.name,), tuple(dict.fromkeys(node.parameters())))
 
 
-def opened(engine: OnnxEngine, program: Program, weights: dict[str, torch.Tensor], folder: Path) -> Compiled:
+def opened(engine: FileEngine, program: Program, weights: dict[str, torch.Tensor], folder: Path) -> Compiled:
     file = folder / "program.onnx"
     onnx.save(to_onnx(program, {name: weights[name].numpy() for name in program.parameters}), file)
     return engine.open_model(file, program.input, 1)
@@ -127,7 +130,7 @@ def test_every_operator_that_can_be_written_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("node", CASES, ids=lambda node: f"{node.op}{node.args[1:]}"[:60])
-def test_an_operator_computes_the_same(engine: OnnxEngine, node: Node, tmp_path: Path) -> None:
+def test_an_operator_computes_the_same(engine: FileEngine, node: Node, tmp_path: Path) -> None:
     program = program_of(node)
     batch = torch.randn(3, 4, 6, 6)
     found = opened(engine, program, WEIGHTS, tmp_path)(batch)
@@ -136,7 +139,7 @@ def test_an_operator_computes_the_same(engine: OnnxEngine, node: Node, tmp_path:
     assert largest_difference(found, expected) < 1e-4
 
 
-def test_a_network_agrees_at_every_batch_size_in_any_order(engine: OnnxEngine, tmp_path: Path) -> None:
+def test_a_network_agrees_at_every_batch_size_in_any_order(engine: FileEngine, tmp_path: Path) -> None:
     torch.manual_seed(0)
     exported = from_module(Residual(), torch.randn(1, 3, 16, 24))
     program, weights = fold(exported.program, exported.weights)
@@ -150,14 +153,14 @@ def test_a_network_agrees_at_every_batch_size_in_any_order(engine: OnnxEngine, t
     assert compiled.nbytes >= sum(tensor.nbytes for tensor in weights.values())
 
 
-def test_a_result_stays_what_it_is_when_the_next_batch_runs(engine: OnnxEngine, tmp_path: Path) -> None:
+def test_a_result_stays_what_it_is_when_the_next_batch_runs(engine: FileEngine, tmp_path: Path) -> None:
     compiled = opened(engine, program_of(case("relu.default", IN)), WEIGHTS, tmp_path)
     (first,) = compiled(torch.ones(2, 4, 6, 6))
     compiled(torch.zeros(2, 4, 6, 6))
     assert torch.equal(first, torch.ones(2, 4, 6, 6))
 
 
-def test_a_batch_that_the_program_does_not_take_is_refused(engine: OnnxEngine, tmp_path: Path) -> None:
+def test_a_batch_that_the_program_does_not_take_is_refused(engine: FileEngine, tmp_path: Path) -> None:
     compiled = opened(engine, program_of(case("relu.default", IN)), WEIGHTS, tmp_path)
     with pytest.raises(EngineError, match="the program takes N x 4 x 6 x 6, float32"):
         compiled(torch.zeros(2, 3, 6, 6))
@@ -196,7 +199,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(monkeypatch: pyt
 def test_nothing_of_openvino_that_speaks_over_the_network_is_imported() -> None:
     pytest.importorskip("openvino")
     code = (
-        "import sys, threading; from framepilot_app.graphs import openvino_engine; openvino_engine.preload();"
+        "import sys, threading; from framepilot_app.graphs import openvino_engine; openvino_engine.ENGINE.preload();"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')], threading.active_count())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

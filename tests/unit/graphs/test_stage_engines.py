@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from framepilot.contract.desired import Engine
 from framepilot_app.graphs import torch_engine
 from framepilot_app.graphs.engine import CompiledStage, EngineError
+from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.merging import Merged, merge
 from framepilot_app.graphs.normal import normalise
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
 from framepilot_app.graphs.onnx_node import NotInOnnx
 from framepilot_app.graphs.onnx_writer import stage_to_onnx
 from framepilot_app.graphs.plain_stage import PlainStage
@@ -33,7 +33,7 @@ SECOND = ("conv", 0, 1)
 
 @pytest.fixture(params=STAGE_ENGINES, ids=lambda engine: engine.value)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    ONNX_ENGINES[request.param].preload()
+    FILE_ENGINES[request.param].preload()
     return request.param
 
 

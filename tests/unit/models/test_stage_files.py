@@ -16,7 +16,6 @@ from framepilot_app.graphs.stage import Stage
 from framepilot_app.models.contents import Contents, read_contents
 from framepilot_app.models.member import member_of
 from framepilot_app.models.model import Model
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.stage_files import StageFiles
 from support.headed import write_headed
 
@@ -66,9 +65,9 @@ def test_another_stage_has_another_file(models, contents, stages, tmp_path: Path
 
 def test_it_goes_with_the_model_that_it_was_written_from(models, contents, stages, tmp_path: Path) -> None:
     path = StageFiles(tmp_path / "onnx").get(stages[0].stage, models[0], contents[0], threading.Event())
-    OnnxFiles(tmp_path / "onnx").prune({models[0].sha256})
+    StageFiles(tmp_path / "onnx").prune({models[0].sha256})
     assert path.is_file()
-    OnnxFiles(tmp_path / "onnx").prune({models[1].sha256})
+    StageFiles(tmp_path / "onnx").prune({models[1].sha256})
     assert not path.exists()
 
 

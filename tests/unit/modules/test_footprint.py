@@ -9,13 +9,17 @@ import torch
 
 from framepilot.contract.desired import Engine
 from framepilot.contract.observed import MemoryKind
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.models.model import Model
 from framepilot_app.models.parameters import ParameterStore, UnsharedStore
 from framepilot_app.modules.footprint import needs
 from framepilot_app.modules.headroom import Needs, together
 from framepilot_app.modules.loading import Candidate
+from framepilot_app.modules.rivals import asked
 from support.headed import BACKBONE_BYTES, CPU, HEAD_BYTES, SIDE, WIDTH, loaded, write_headed
+
+TRIED = asked(Engine.AUTO, CPU)
+needs_engines = pytest.mark.skipif(any(FILE_ENGINES[each].missing() for each in TRIED), reason="the engines are extras")
 
 VALUE_BYTES = 4 * WIDTH * SIDE * SIDE
 """Of what a convolution gives for one picture."""
@@ -83,10 +87,10 @@ def test_its_values_count_for_the_largest_batch(one: Model):
     assert large.serving == large.passing, "its batches need it when it serves, too"
 
 
-@pytest.mark.skipif(any(engine.missing() for engine in ONNX_ENGINES.values()), reason="the engines are extras")
+@needs_engines
 def test_every_engine_that_is_tried_has_parameters_and_buffers_of_its_own(one: Model):
     store = ParameterStore()
-    torchs, every, *alone = (of(one, store, each, 4000) for each in (Engine.TORCH, Engine.AUTO, *ONNX_ENGINES))
+    torchs, every, *alone = (of(one, store, each, 4000) for each in (Engine.TORCH, Engine.AUTO, *TRIED))
     assert every.parameters == torchs.parameters
     assert every.own - torchs.own == pytest.approx(sum(each.own for each in alone), abs=1)
     assert all(each.own >= BACKBONE_BYTES + HEAD_BYTES + 4000 * 2 * VALUE_BYTES for each in alone)
@@ -94,7 +98,7 @@ def test_every_engine_that_is_tried_has_parameters_and_buffers_of_its_own(one: M
     assert every.serving == max(each.serving for each in (torchs, *alone)), "any of them may be the one that serves"
 
 
-@pytest.mark.skipif(any(engine.missing() for engine in ONNX_ENGINES.values()), reason="the engines are extras")
+@needs_engines
 def test_small_as_a_model_is_its_file_for_engines_is_written_by_a_process_that_imports_much(one: Model):
     store = ParameterStore()
     assert of(one, store, Engine.OPENVINO, 1).own == of(one, store, Engine.ONNX_RUNTIME, 2).own >= 32 << 20

@@ -18,9 +18,10 @@ from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ProfilePoint
 from framepilot_app.graphs import torch_engine
 from framepilot_app.graphs.engine import EngineError, Outputs
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES
+from framepilot_app.graphs.program_form import ProgramForm
+from framepilot_app.models.form_files import FormFiles
 from framepilot_app.models.model import Model
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.models.verify import open_model
 from framepilot_app.modules.contest import MIXED, Contender, Contest
@@ -34,7 +35,8 @@ from support.tiny_model import write_tiny_model
 
 CPU = torch.device("cpu")
 SIZE, LIMIT = 2, 8
-INSTALLED = all(engine.missing() is None for engine in ONNX_ENGINES.values())
+TRIED = asked(Engine.AUTO, CPU)
+INSTALLED = all(FILE_ENGINES[engine].missing() is None for engine in TRIED)
 needs_engines = pytest.mark.skipif(not INSTALLED, reason="the engines are extras")
 
 
@@ -43,19 +45,22 @@ def model(tmp_path: Path) -> Model:
     return open_model(write_tiny_model(tmp_path / "store"))
 
 
+FormFile = Callable[[ProgramForm], Path]
+
+
 @pytest.fixture
-def onnx_file(model: Model, tmp_path: Path) -> Callable[[], Path]:
-    return lambda: OnnxFiles(tmp_path / "onnx").get(model, threading.Event())
+def form_file(model: Model, tmp_path: Path) -> FormFile:
+    return lambda form: FormFiles(tmp_path, form).get(model, threading.Event())
 
 
 def read(model: Model, engine: Engine = Engine.AUTO) -> Candidate:
     return Candidate.read(model, ParameterStore(), engine)
 
 
-def opened(candidate: Candidate, onnx_file: Callable[[], Path], device: torch.device = CPU) -> Contest:
+def opened(candidate: Candidate, form_file: FormFile, device: torch.device = CPU) -> Contest:
     """On a thread of its own, as an engine may change how the one that opens it computes."""
     engines, trial = asked(candidate.engine, device), candidate.trial(SIZE, LIMIT)
-    opening = functools.partial(open_rivals, engines, onnx_file, trial, device, threading.Event())
+    opening = functools.partial(open_rivals, engines, form_file, trial, device, threading.Event())
     return in_background(opening, "engines", low_priority=False).result()
 
 
@@ -74,10 +79,10 @@ def loaded(candidate: Candidate, rivals: Contest) -> Version:
 
 
 @needs_engines
-@pytest.mark.parametrize("engine", [Engine.TORCH, *ONNX_ENGINES])
-def test_an_engine_that_is_named_serves_alone(model: Model, onnx_file: Callable[[], Path], engine: Engine) -> None:
+@pytest.mark.parametrize("engine", [Engine.TORCH, *TRIED])
+def test_an_engine_that_is_named_serves_alone(model: Model, form_file: FormFile, engine: Engine) -> None:
     candidate = read(model, engine)
-    version = loaded(candidate, opened(candidate, onnx_file))
+    version = loaded(candidate, opened(candidate, form_file))
     assert [each.name for each in version.engines] == [engine.value]
     assert [point.batch for point in version.profile] == [1, 2, 3, 4, 6, 8]
     (output,) = version.compiled(candidate.example.input)
@@ -85,11 +90,9 @@ def test_an_engine_that_is_named_serves_alone(model: Model, onnx_file: Callable[
 
 
 @needs_engines
-def test_all_are_measured_and_the_profile_is_that_of_the_one_that_serves(
-    model: Model, onnx_file: Callable[[], Path]
-) -> None:
+def test_all_are_measured_and_the_profile_is_that_of_the_one_that_serves(model: Model, form_file: FormFile) -> None:
     candidate = read(model)
-    version = loaded(candidate, opened(candidate, onnx_file))
+    version = loaded(candidate, opened(candidate, form_file))
     assert {each.name for each in version.engines} - {MIXED} == {"torch", "onnxruntime", "openvino"}
     assert version.engines[0].reason is None
     assert version.engines[0].points == version.profile
@@ -137,28 +140,51 @@ def test_two_engines_each_run_the_sizes_at_which_they_are_fast(model: Model) -> 
 
 
 def test_engines_that_are_not_installed_are_skipped_with_the_reason(
-    model: Model, onnx_file: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+    model: Model, form_file: FormFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for engine in ONNX_ENGINES.values():
-        monkeypatch.setitem(sys.modules, engine.package, None)
+    for engine in TRIED:
+        monkeypatch.setitem(sys.modules, FILE_ENGINES[engine].package, None)
     candidate = read(model)
-    version = loaded(candidate, opened(candidate, onnx_file))
+    version = loaded(candidate, opened(candidate, form_file))
     assert version.engines[0].name == "torch"
     assert all("not installed" in (each.reason or "") for each in version.engines[1:])
 
 
 def test_one_that_is_named_and_not_installed_is_refused(
-    model: Model, onnx_file: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+    model: Model, form_file: FormFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     candidate = read(model, Engine.OPENVINO)
     with pytest.raises(EngineError, match=r"engine openvino: not installed: .*app\[openvino\]"):
-        loaded(candidate, opened(candidate, onnx_file))
+        loaded(candidate, opened(candidate, form_file))
+
+
+def test_one_that_is_named_and_has_no_compiler_is_refused(
+    model: Model, form_file: FormFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    candidate = read(model, Engine.AOT_INDUCTOR)
+    with pytest.raises(
+        EngineError, match=r"engine aotinductor: there is no C\+\+ compiler 'no-such-compiler'; install"
+    ):
+        loaded(candidate, opened(candidate, form_file))
+
+
+@needs_engines
+def test_a_form_that_two_engines_read_is_asked_for_once(model: Model) -> None:
+    asked_for: list[str] = []
+
+    def unfit(form: ProgramForm) -> Path:
+        asked_for.append(form.name)
+        raise EngineError("it has none")
+
+    opened(read(model), unfit)
+    assert asked_for == ["ONNX"]
 
 
 @needs_engines
 def test_a_program_without_an_onnx_form_is_served_by_torch(model: Model) -> None:
-    def unfit() -> Path:
+    def unfit(_form: ProgramForm) -> Path:
         raise EngineError("node: an operator that no ONNX is known for")
 
     candidate = read(model)
@@ -172,7 +198,7 @@ def test_a_file_that_an_engine_cannot_read_is_its_reason(model: Model, tmp_path:
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"not a model")
     candidate = read(model)
-    version = loaded(candidate, opened(candidate, lambda: damaged))
+    version = loaded(candidate, opened(candidate, lambda _form: damaged))
     assert version.engines[0].name == "torch"
     assert all((each.reason or "").startswith("cannot take the program: ") for each in version.engines[1:])
 
@@ -212,10 +238,10 @@ def test_a_program_that_torch_cannot_run_is_not_opened_up(model: Model, monkeypa
     assert version.opened is None
 
 
-def test_a_gpu_has_torch_only(model: Model, onnx_file: Callable[[], Path]) -> None:
+def test_a_gpu_has_torch_only(model: Model, form_file: FormFile) -> None:
     gpu = torch.device("cuda")
     assert asked(Engine.AUTO, gpu) == ()
-    (out,) = opened(read(model, Engine.OPENVINO), onnx_file, gpu).refused
+    (out,) = opened(read(model, Engine.OPENVINO), form_file, gpu).refused
     assert out.reason == "runs on a CPU only"
 
 
@@ -234,11 +260,11 @@ def test_nothing_is_held_of_the_engines_that_lost(model: Model) -> None:
 
 
 @needs_engines
-def test_nobody_opens_engines_for_what_was_given_up(model: Model, onnx_file: Callable[[], Path]) -> None:
+def test_nobody_opens_engines_for_what_was_given_up(model: Model, form_file: FormFile) -> None:
     given_up = threading.Event()
     given_up.set()
     trial = read(model).trial(SIZE, LIMIT)
-    assert open_rivals(tuple(ONNX_ENGINES), onnx_file, trial, CPU, given_up).contenders == []
+    assert open_rivals(TRIED, form_file, trial, CPU, given_up).contenders == []
 
 
 def test_what_runs_in_the_background_gives_its_result_or_its_error() -> None:

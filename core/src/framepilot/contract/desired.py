@@ -34,6 +34,7 @@ class Engine(StrEnum):
     TORCH = "torch"
     ONNX_RUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    AOT_INDUCTOR = "aotinductor"  # never what auto takes
 
 
 class ModelRef(Document):

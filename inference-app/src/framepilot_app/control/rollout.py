@@ -249,8 +249,8 @@ class ModuleRollouts:
         engines, device, given_up = asked(candidate.engine, self._device.device), self._device.device, self._given_up
         if not engines:
             return Contest()
-        onnx_file = functools.partial(self._store.onnx_file, candidate.model, given_up)
-        opening = functools.partial(open_rivals, engines, onnx_file, trial, device, given_up)
+        form_file = functools.partial(self._store.form_file, candidate.model, given_up)
+        opening = functools.partial(open_rivals, engines, form_file, trial, device, given_up)
         alone = torch.get_num_threads() == 1
         return await asyncio.wrap_future(in_background(opening, "engines", low_priority=alone))
 

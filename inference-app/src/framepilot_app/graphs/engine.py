@@ -1,7 +1,7 @@
 """The seam between a program and what runs it: a `Compiled` callable, one file for each engine that makes one.
 
-The torch engine takes the program itself (`compile(program, weights, device)`), the others its ONNX form
-(`open_model(file, image, threads)`). Compiling is a generator: each `next` does one small bounded step, so that the
+The torch engine takes the program itself (`compile(program, weights, device)`), the others a file with a form of it
+(`graphs/file_engine.py`). Compiling is a generator: each `next` does one small bounded step, so that the
 device thread can load a new model in the gaps between batches. What cannot be cut into steps runs on a thread beside
 it, and only if it lets go of the interpreter meanwhile.
 """
@@ -11,16 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from framepilot_app.graphs.program import ImageInput
 
 Outputs = tuple[torch.Tensor, ...]
-Array = NDArray[np.float32]
-Run = Callable[[Sequence[Array]], Sequence[Array]]
-"""An engine's own call, with contiguous arrays in the order of what a model takes and gives."""
+Run = Callable[[Sequence[torch.Tensor]], Outputs]
+"""An engine's own call, with what a model or a stage takes, in order and in any layout; what it gives is contiguous."""
 
 
 class EngineError(Exception):
@@ -70,9 +67,9 @@ class CompiledStage(Protocol):
 
 
 class WholeBatches:
-    """A program on an engine that takes a batch on the CPU as one call; `run` takes and gives contiguous arrays."""
+    """A program on an engine that takes a batch on the CPU as one call, in any memory format."""
 
-    def __init__(self, image: ImageInput, nbytes: int, run: Callable[[Array], Sequence[Array]]) -> None:
+    def __init__(self, image: ImageInput, nbytes: int, run: Callable[[torch.Tensor], Outputs]) -> None:
         self._image = image
         self._nbytes = nbytes
         self._run = run
@@ -94,10 +91,9 @@ class WholeBatches:
         """
         check_batch(self._image, batch)
         try:
-            outputs = self._run(batch.contiguous().numpy())
+            return self._run(batch)
         except Exception as error:  # engines raise what they like
             raise EngineError(f"{self._image.name}: a batch cannot be run: {first_line(error)}") from error
-        return tuple(torch.from_numpy(output) for output in outputs)
 
     def steps(self, batch: torch.Tensor) -> Generator[None, None, Outputs]:
         """The same; the batch is one step."""

@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from framepilot_app.graphs.engine import Array, Compiled, Run, WholeBatches
+import torch
+
+from framepilot_app.graphs.engine import Compiled, Outputs, Run, WholeBatches
+from framepilot_app.graphs.file_engine import FileEngine
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.program import ImageInput
 
-PACKAGE: Final = "onnxruntime"
 
-
-def preload() -> None:
+def _preload() -> None:
     """Import it, which holds the interpreter for a tenth of a second."""
     import onnxruntime  # noqa: F401, PLC0415 an extra
 
 
-def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+def _open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     """A program's session."""
     run = open_file(file, threads)
     return WholeBatches(image, file.stat().st_size, lambda batch: run([batch]))
@@ -47,8 +49,12 @@ def open_file(file: Path, threads: int) -> Run:
 
     names = [each.name for each in session.get_inputs()]
 
-    def run(values: Sequence[Array]) -> list[Array]:
-        outputs: list[Array] = session.run(None, dict(zip(names, values, strict=True)))
-        return outputs
+    def run(values: Sequence[torch.Tensor]) -> Outputs:
+        arrays = [each.contiguous().numpy() for each in values]
+        outputs = session.run(None, dict(zip(names, arrays, strict=True)))
+        return tuple(torch.from_numpy(output) for output in outputs)
 
     return run
+
+
+ENGINE: Final = FileEngine(ONNX, _open_model, package="onnxruntime", preload=_preload)

@@ -21,15 +21,13 @@ from framepilot_app.graphs.onnx_node import Arguments, Array, NotInOnnx, Write
 from framepilot_app.graphs.onnx_operators import OPERATORS
 from framepilot_app.graphs.plain_stage import PlainStage
 from framepilot_app.graphs.program import Argument, NodeRef, ParameterRef, Program, ProgramError
+from framepilot_app.graphs.program_form import PARTIAL, UNFIT
 
 OPSET: Final = 20
 IR_VERSION: Final = 10
 """Those of ONNX 1.16 (2024), which the engines have known for long."""
 
 BATCH: Final = "batch"
-
-UNFIT: Final = 3
-"""The exit status for a program that cannot be written; the reason is on standard output."""
 
 
 def to_onnx(program: Program, weights: dict[str, Array]) -> onnx.ModelProto:
@@ -142,7 +140,7 @@ def write(model: Callable[[], onnx.ModelProto], target: Path) -> int:
     except (NotInOnnx, ProgramError, SafetensorError) as error:
         sys.stdout.write(str(error))
         return UNFIT
-    partial = target.with_suffix(".partial")
+    partial = target.with_suffix(PARTIAL)
     partial.write_bytes(content)
     partial.replace(target)
     return 0

@@ -12,18 +12,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from framepilot_app.graphs.engine import Array, Compiled, EngineError, Run, WholeBatches
+import torch
+
+from framepilot_app.graphs.engine import Compiled, EngineError, Outputs, Run, WholeBatches
+from framepilot_app.graphs.file_engine import FileEngine
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.program import ImageInput
 
-PACKAGE: Final = "openvino"
 
-
-def preload() -> None:
+def _preload() -> None:
     """Import it, which holds the interpreter for a few tenths of a second."""
     _core()
 
 
-def open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
+def _open_model(file: Path, image: ImageInput, threads: int) -> Compiled:
     """A program's request.
 
     Raises:
@@ -54,10 +56,10 @@ def open_file(file: Path, threads: int) -> Run:
     request = compiled.create_infer_request()
     count = len(compiled.outputs)
 
-    def run(values: Sequence[Array]) -> list[Array]:
-        request.infer([*values], share_inputs=True)
+    def run(values: Sequence[torch.Tensor]) -> Outputs:
+        request.infer([each.contiguous().numpy() for each in values], share_inputs=True)
         # The request writes its next results to the same place.
-        return [request.get_output_tensor(position).data.copy() for position in range(count)]
+        return tuple(torch.from_numpy(request.get_output_tensor(at).data.copy()) for at in range(count))
 
     return run
 
@@ -69,3 +71,6 @@ def _core() -> Any:  # noqa: ANN401 OpenVINO has no types
     import openvino  # noqa: PLC0415 an extra
 
     return openvino.Core()
+
+
+ENGINE: Final = FileEngine(ONNX, _open_model, package="openvino", preload=_preload)

@@ -47,10 +47,10 @@ class WholeStage:
             EngineError: the engine fails on the inputs.
         """
         try:
-            outputs = self._run([each.contiguous().numpy() for each in inputs])
+            outputs = self._run(inputs)
         except Exception as error:  # engines raise what they like
             raise EngineError(f"a stage cannot be run: {first_line(error)}") from error
-        return tuple(_laid_out(torch.from_numpy(output)) for output in outputs)
+        return tuple(map(_laid_out, outputs))
 
     def steps(self, *inputs: torch.Tensor) -> Generator[None, None, Outputs]:
         """The same; all of it is one step."""

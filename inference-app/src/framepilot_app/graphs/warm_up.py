@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 
-from framepilot_app.graphs.onnx_engines import preload
+from framepilot_app.graphs.file_engines import preload
 from framepilot_app.graphs.operators import CONVOLUTION
 from framepilot_app.graphs.program import ImageInput, Node, NodeRef, ParameterRef, Program
 from framepilot_app.graphs.torch_engine import compile as compile_program

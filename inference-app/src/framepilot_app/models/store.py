@@ -19,11 +19,13 @@ from typing import Final
 
 from framepilot.contract.desired import ModelRef
 from framepilot.contract.document import DocumentError
+from framepilot_app.graphs.file_engines import FORMS
+from framepilot_app.graphs.program_form import ProgramForm
 from framepilot_app.graphs.stage import Stage
 from framepilot_app.models.cache import ModelCache
 from framepilot_app.models.contents import Contents
+from framepilot_app.models.form_files import FormFiles
 from framepilot_app.models.model import LISTED_FILES, MODEL_FILE, Model, ModelError, UnavailableError
-from framepilot_app.models.onnx_files import OnnxFiles
 from framepilot_app.models.patience import Patience
 from framepilot_app.models.source import Source, open_source, title_of
 from framepilot_app.models.spec import ModelSpec, parse_spec
@@ -55,8 +57,8 @@ class ModelStore:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._cache = ModelCache(shared or cache / "models", shared=shared is not None)
-        self._onnx_files = OnnxFiles(cache / "onnx")
-        self._stage_files = StageFiles(cache / "onnx")
+        self._form_files = {form: FormFiles(cache, form) for form in FORMS}
+        self._stage_files = StageFiles(cache / "onnx-stages")
         self._limit_s = limit_s
         self._clock = clock
         self._sleep = sleep
@@ -80,13 +82,13 @@ class ModelStore:
         except OSError as error:
             raise UnavailableError(title_of(ref), self._cannot_copy(ref, error)) from error
 
-    def onnx_file(self, model: Model, given_up: threading.Event) -> Path:
-        """The ONNX form of a model that was fetched; written, in a second or two, if this instance has not got it.
+    def form_file(self, model: Model, given_up: threading.Event, form: ProgramForm) -> Path:
+        """A form of a model that was fetched; written if this instance has not got it.
 
         Raises:
             EngineError: it has none, it cannot be written, or `given_up` was set.
         """
-        return self._onnx_files.get(model, given_up)
+        return self._form_files[form].get(model, given_up)
 
     def stage_file(self, stage: Stage, model: Model, contents: Contents, given_up: threading.Event) -> Path:
         """The ONNX form of a stage of a plan; `model` has its parameters, `contents` are those of its file.
@@ -99,7 +101,9 @@ class ModelStore:
     def prune(self, keep: AbstractSet[str]) -> None:
         """Remove cached models that nobody uses and whose digest is not in `keep`, and what was interrupted."""
         self._cache.prune(keep)
-        self._onnx_files.prune(keep)
+        for files in self._form_files.values():
+            files.prune(keep)
+        self._stage_files.prune(keep)
 
     def close(self) -> None:
         """Give up what is being fetched, and let go of what the cache holds: this process needs no more models."""

@@ -16,8 +16,10 @@ import torch
 
 from framepilot.contract.desired import Engine
 from framepilot.contract.observed import MemoryKind
+from framepilot_app.graphs.aot_form import AOT_INDUCTOR
 from framepilot_app.graphs.convolution import packed
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES
+from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.preparation import packs
 from framepilot_app.graphs.stage import Stage
 from framepilot_app.models.parameters import ParameterStore
@@ -40,14 +42,15 @@ VALUES: Final = 3.4
 ENGINE_PARAMETERS: Final = 3.0
 """What an engine beside torch's takes, in times the bytes of all parameters."""
 
-ENGINE_VALUES: Final = {Engine.ONNX_RUNTIME: 5.2, Engine.OPENVINO: 3.4}
+ENGINE_VALUES: Final = {Engine.ONNX_RUNTIME: 5.2, Engine.OPENVINO: 3.4, Engine.AOT_INDUCTOR: VALUES}
 """What each takes besides, in times the bytes of the largest batch's values. They run beside the device thread while
 they are opened, so all of them count."""
 
-ONNX_BYTES: Final = 32 << 20
-"""What the process imports that writes a program as ONNX; it has ended when the first engine is opened."""
+WRITER_BYTES: Final = {ONNX: 32 << 20, AOT_INDUCTOR: 1700 << 20}
+"""What the process takes that writes a form of a program, its imports or a compiler; it has ended when the first engine
+is opened."""
 
-ONNX_PARAMETERS: Final = 4.0
+WRITER_PARAMETERS: Final = 4.0
 """What it takes besides, in times the bytes of all parameters."""
 
 
@@ -57,7 +60,7 @@ def needs(candidate: Candidate, store: ParameterStore, device: torch.device, lar
     fusable = packed(program.nodes, contents.types) if packs(device) else frozenset()
     values = largest * Stage.whole(program, fusable).largest_item_bytes
     parameters = store.bytes_of(contents)
-    engines = [each for each in asked(candidate.engine, device) if ONNX_ENGINES[each].missing() is None]
+    engines = [each for each in asked(candidate.engine, device) if FILE_ENGINES[each].missing() is None]
     beside = _engines_bytes(engines, sum(parameters.values()), values)
     factors = [ENGINE_VALUES[each] for each in engines]
     if candidate.engine not in TORCHES:
@@ -76,4 +79,5 @@ def _engines_bytes(engines: Sequence[Engine], parameters: int, values: int) -> i
     if not engines:
         return 0
     opened = sum(ENGINE_PARAMETERS * parameters + ENGINE_VALUES[each] * values for each in engines)
-    return round(max(opened, ONNX_BYTES + ONNX_PARAMETERS * parameters))
+    written = max(WRITER_BYTES[FILE_ENGINES[each].form] for each in engines) + WRITER_PARAMETERS * parameters
+    return round(max(opened, written))

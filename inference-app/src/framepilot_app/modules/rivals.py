@@ -22,8 +22,9 @@ from framepilot.contract.desired import Engine
 from framepilot.contract.observed import ProfilePoint
 from framepilot.scheduling.latency import batch_sizes
 from framepilot_app.graphs.engine import EngineError, first_line
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.program import ImageInput
+from framepilot_app.graphs.program_form import ProgramForm
 from framepilot_app.modules.contest import Contender, Contest, timed_point
 
 TIMED_RUNS: Final = 2
@@ -56,13 +57,14 @@ class Trial:
 def asked(engine: Engine, device: torch.device) -> tuple[Engine, ...]:
     """The engines beside torch's that are to be tried."""
     if engine is Engine.AUTO:
-        return tuple(ONNX_ENGINES) if device.type == "cpu" else ()
+        tried = tuple(name for name, each in FILE_ENGINES.items() if each.tried_by_auto)
+        return tried if device.type == "cpu" else ()
     return () if engine is Engine.TORCH else (engine,)
 
 
 def open_rivals(
     engines: Sequence[Engine],
-    onnx_file: Callable[[], Path],
+    form_file: Callable[[ProgramForm], Path],
     trial: Trial,
     device: torch.device,
     given_up: threading.Event,
@@ -71,36 +73,50 @@ def open_rivals(
 
     Args:
         engines: those that are asked for.
-        onnx_file: gives the program's ONNX form, or raises an EngineError; called once, if at all.
+        form_file: gives the program in a form, or raises an EngineError; called once for each form.
         trial: what they run.
         device: where the program is to run.
         given_up: set when nobody wants the result any more.
     """
-    contest = Contest()
-    usable = []
+    contest, files = Contest(), _Files(form_file)
     for engine in engines:
-        reason = "runs on a CPU only" if device.type != "cpu" else ONNX_ENGINES[engine].missing()
-        if reason is None:
-            usable.append(engine)
-        else:
-            contest.refuse(engine.value, reason)
-    if not usable:
-        return contest
-    try:
-        file = onnx_file()
-    except EngineError as error:
-        for engine in usable:
-            contest.refuse(engine.value, str(error))
-        return contest
-    for engine in usable:
         try:
-            compiled = ONNX_ENGINES[engine].open_model(file, trial.image, torch.get_num_threads())
-        except Exception as error:  # noqa: BLE001 whatever an engine raises is its reason
-            contest.refuse(engine.value, f"cannot take the program: {first_line(error)}")
-        else:
-            contest.contenders.append(Contender(engine.value, compiled))
+            contest.contenders.append(_open(engine, files, trial.image, device))
+        except EngineError as error:
+            contest.refuse(engine.value, str(error))
     _run_sizes(contest, trial, given_up, stopwatch())
     return contest
+
+
+class _Files:
+    """The forms of one program, each asked for once."""
+
+    def __init__(self, form_file: Callable[[ProgramForm], Path]) -> None:
+        self._form_file = form_file
+        self._known: dict[ProgramForm, Path | EngineError] = {}
+
+    def get(self, form: ProgramForm) -> Path:
+        if form not in self._known:
+            try:
+                self._known[form] = self._form_file(form)
+            except EngineError as error:
+                self._known[form] = error
+        found = self._known[form]
+        if isinstance(found, EngineError):
+            raise found
+        return found
+
+
+def _open(engine: Engine, files: _Files, image: ImageInput, device: torch.device) -> Contender:
+    found = FILE_ENGINES[engine]
+    reason = "runs on a CPU only" if device.type != "cpu" else found.missing()
+    if reason is not None:
+        raise EngineError(reason)
+    file = files.get(found.form)
+    try:
+        return Contender(engine.value, found.open_model(file, image, torch.get_num_threads()))
+    except Exception as error:  # whatever an engine raises is its reason
+        raise EngineError(f"cannot take the program: {first_line(error)}") from error
 
 
 def stopwatch() -> Callable[[], float]:

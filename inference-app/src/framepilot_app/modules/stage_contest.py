@@ -16,7 +16,7 @@ from typing import Final
 import torch
 
 from framepilot_app.graphs.engine import CompiledStage, EngineError, first_line
-from framepilot_app.graphs.onnx_engines import ONNX_ENGINES
+from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.stage import Stage
 from framepilot_app.graphs.stage_engines import STAGE_ENGINES, open_stage
 from framepilot_app.graphs.warm_up import compute_as_served
@@ -67,7 +67,7 @@ def hold(
 
 
 def _open(found: StageContest, onnx_file: Callable[[], Path]) -> None:
-    missing = {engine: ONNX_ENGINES[engine].missing() for engine in STAGE_ENGINES}
+    missing = {engine: FILE_ENGINES[engine].missing() for engine in STAGE_ENGINES}
     file: Path | EngineError | None = None
     for engine, reason in missing.items():
         if reason is not None:
