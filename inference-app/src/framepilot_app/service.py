@@ -347,7 +347,7 @@ class Service:
         if self.sinks.congested():
             return 0
         room, now = self._window(), time.monotonic()
-        return min(served.module.room(room, now) for served in [*self.modules.values()])
+        return min((served.module.room(room, now) for served in [*self.modules.values()]), default=room)
 
     def _emit(self, outcome: Outcome) -> None:
         """A frame leaves: to the metrics, to who looks at its stream, and to every sink that wants it."""
