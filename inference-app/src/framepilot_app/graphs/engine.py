@@ -66,13 +66,11 @@ class CompiledStage(Protocol):
         """The same in small steps, as far as the engine allows."""
 
 
-class WholeBatches:
-    """A program on an engine that takes a batch on the CPU as one call, in any memory format."""
+class OwnCopy:
+    """What an engine holds that has a copy of all parameters to itself."""
 
-    def __init__(self, image: ImageInput, nbytes: int, run: Callable[[torch.Tensor], Outputs]) -> None:
-        self._image = image
+    def __init__(self, nbytes: int) -> None:
         self._nbytes = nbytes
-        self._run = run
 
     @property
     def nbytes(self) -> int:
@@ -82,6 +80,15 @@ class WholeBatches:
     def held(self) -> Iterable[tuple[object, int]]:
         """All in one; an engine of this kind shares nothing."""
         return ((self, self._nbytes),)
+
+
+class WholeBatches(OwnCopy):
+    """A program on an engine that takes a batch on the CPU as one call, in any memory format."""
+
+    def __init__(self, image: ImageInput, nbytes: int, run: Callable[[torch.Tensor], Outputs]) -> None:
+        super().__init__(nbytes)
+        self._image = image
+        self._run = run
 
     def __call__(self, batch: torch.Tensor) -> Outputs:
         """Run one batch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ import torch
 
 from framepilot.contract.desired import Engine
 from framepilot_app.graphs import onnx_engine, openvino_engine
-from framepilot_app.graphs.engine import EngineError, Outputs, Run, first_line
+from framepilot_app.graphs.engine import EngineError, Outputs, OwnCopy, Run, first_line
 
 STAGE_ENGINES: Final[Mapping[Engine, Callable[[Path, int], Run]]] = {
     Engine.OPENVINO: openvino_engine.open_file,
@@ -24,21 +24,12 @@ def open_stage(engine: Engine, file: Path, threads: int) -> WholeStage:
     return WholeStage(file.stat().st_size, STAGE_ENGINES[engine](file, threads))
 
 
-class WholeStage:
+class WholeStage(OwnCopy):
     """A stage on an engine that runs it as one call, on the CPU."""
 
     def __init__(self, nbytes: int, run: Run) -> None:
-        self._nbytes = nbytes
+        super().__init__(nbytes)
         self._run = run
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of parameters, as large as they are unpacked."""
-        return self._nbytes
-
-    def held(self) -> Iterable[tuple[object, int]]:
-        """All in one: the engine has a copy of its own."""
-        return ((self, self._nbytes),)
 
     def __call__(self, *inputs: torch.Tensor) -> Outputs:
         """Run it once; images come channels last, as torch's stages take them.
