@@ -11,7 +11,7 @@ from support.site import KIND, Site
 
 IDLE_S = 120.0
 PASSES = 5
-OFTEN = Counter({("patch", "inferenceservices/status"): 8, ("create", "events"): 4, ("patch", "pods"): 4})
+OFTEN = Counter({("patch", "inferenceservices/status"): 9, ("create", "events"): 4, ("patch", "pods"): 4})
 """At most so many for one change: a status for each step that it goes through, an Event for what a person may want to
 hear, and a pod is told again if it does not follow in time."""
 

@@ -174,6 +174,9 @@ class Service:
         self._follow_streams(())
         for stopping in self._stopping:
             await asyncio.to_thread(stopping.join)
+        for module in self.bound_modules():
+            module.hurry()
+        self._machinery.device.wake()
         while any(not stream.inlet.line.empty for stream in self.leaving):  # noqa: ASYNC110 on other threads
             await asyncio.sleep(0.01)
         self.settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -46,6 +47,18 @@ class Device:
             items.append(Item(journey(of, graph(to)), node, 0, pixels, deadline, arrived_at, 0.0))
         lane.push(items)
         self.thread.wake()
+
+
+def test_what_waits_for_a_fuller_batch_runs_when_nothing_will_come_to_fill_it():
+    compiled = FakeCompiled()
+    one = module(compiled, size=4, wait_ms=1e9)
+    with Device(one) as device:
+        device.push(one, 10, 20, 30, arrived_at=time.monotonic())
+        assert one.lane.queued == 3
+        one.hurry()
+        device.thread.wake()
+        assert len(device.done.get(timeout=TIMEOUT_S).items) == 3
+    assert compiled.batches == [3]
 
 
 def test_items_run_as_one_batch_and_outputs_keep_their_order():

@@ -75,6 +75,10 @@ class Module:
         self.policy = BatchPolicy(batch_sizes(batch.size), batch.max_wait_ms / 1000)
         self.batch = ObservedBatch(size=batch.size, limit=batch.limit, max_wait_ms=batch.max_wait_ms, since=time.time())
 
+    def hurry(self) -> None:
+        """Wait for fuller batches no more: nothing will come to fill them."""
+        self.policy = BatchPolicy(self.policy.sizes, 0.0)
+
     def room(self, room: int, now: float) -> int:
         """How many frames that are not to be lost may be under way, of so many: hardly any while it is stopped."""
         lane = self._lane
