@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framepilot.contract.observed import ProfilePoint
-from framepilot_app.modules.contest import CLEARLY_SLOWER, MIXED, WORTH, Contender, Contest
+from framepilot_app.modules.contest import (
+    CLEARLY_SLOWER,
+    MIXED,
+    WORTH,
+    Contender,
+    Contest,
+    timed_enough,
+    timed_point,
+)
 from support.fake_engine import FakeCompiled
 
 
@@ -79,6 +87,19 @@ def test_when_nobody_is_left_torchs_reason_counts_most() -> None:
     assert contest.failure() == "engine openvino: no such operator"
     contest.refuse("torch", "conv: a wrong shape")
     assert contest.failure() == "conv: a wrong shape"
+
+
+def test_short_runs_are_timed_more_often_than_long_ones() -> None:
+    def runs(seconds: float) -> int:
+        return next(count for count in range(100) if timed_enough([seconds] * count))
+
+    assert [runs(seconds) for seconds in (0.001, 0.01, 0.02, 0.5)] == [8, 5, 3, 2]
+
+
+def test_the_longest_quarter_of_many_runs_does_not_count() -> None:
+    point = timed_point(1, [0.003, 0.002, 0.004, 0.009, 0.002, 0.002, 0.007, 0.003])
+    assert (point.p50_ms, point.p99_ms) == (2, 4)
+    assert timed_point(1, [0.002, 0.009]).p99_ms == 9
 
 
 MS = st.floats(0, 1e4)

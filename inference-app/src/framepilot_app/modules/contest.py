@@ -27,12 +27,26 @@ more program in memory."""
 MIXED: Final = "mixed"
 """What stands for an engine's name where several run a version, each its sizes."""
 
+LEAST_RUNS: Final = 2
+MOST_RUNS: Final = 8
+ENOUGH_S: Final = 0.05
+"""A size is run so often, or until its runs took so long together."""
+
 SHORTEST_MS: Final = 1e-6
 
 
+def timed_enough(seconds: Sequence[float]) -> bool:
+    """Whether engines can be compared by these timed runs of one size; short ones vary most."""
+    return len(seconds) >= MOST_RUNS or (len(seconds) >= LEAST_RUNS and sum(seconds) >= ENOUGH_S)
+
+
 def timed_point(batch: int, seconds: Sequence[float]) -> ProfilePoint:
-    """What a few timed runs of one size say: too few for quantiles, so the least and the most stand for them."""
-    return ProfilePoint(batch=batch, p50_ms=min(seconds) * 1000, p99_ms=max(seconds) * 1000)
+    """What a few timed runs of one size say: too few for quantiles, so the least and the most stand for them.
+
+    Of many, the longest quarter does not count: something else held them up.
+    """
+    kept = sorted(seconds)[: max(LEAST_RUNS, 3 * len(seconds) // 4)]
+    return ProfilePoint(batch=batch, p50_ms=kept[0] * 1000, p99_ms=kept[-1] * 1000)
 
 
 @dataclass(eq=False, slots=True)

@@ -28,9 +28,9 @@ from framepilot_app.models.member import member_of
 from framepilot_app.models.model import Example, Model, ModelError
 from framepilot_app.models.parameters import ModelParameters, ParameterStore
 from framepilot_app.models.spec import ModelSpec
-from framepilot_app.modules.contest import Contender, Contest, timed_point
+from framepilot_app.modules.contest import LEAST_RUNS, Contender, Contest, timed_enough, timed_point
 from framepilot_app.modules.lane import Opened, Version
-from framepilot_app.modules.rivals import TIMED_RUNS, Trial
+from framepilot_app.modules.rivals import Trial
 from framepilot_app.modules.tasks.decode import check_outputs
 from framepilot_app.modules.tasks.mismatch import OutputMismatch
 
@@ -143,29 +143,41 @@ def _warm(
             yield
             if size in contender.points and not in_force:
                 continue
-            runs, whole = (TIMED_RUNS if in_force else 1), compared and in_force
             try:
-                contender.points[size] = yield from _measured(contender.compiled, batch, clock, runs, whole=whole)
+                if compared and in_force:
+                    point = yield from _compared(contender.compiled, batch, clock)
+                else:
+                    point = yield from _measured(contender.compiled, batch, clock, LEAST_RUNS if in_force else 1)
+                contender.points[size] = point
             except EngineError as error:
                 contest.drop(contender, str(error))
         contest.drop_slow(trial.sizes[: position + 1])
 
 
 def _measured(
-    compiled: Compiled, batch: torch.Tensor, clock: Callable[[], float], runs: int, *, whole: bool
+    compiled: Compiled, batch: torch.Tensor, clock: Callable[[], float], runs: int
 ) -> Generator[None, None, ProfilePoint]:
-    """Timed runs of one size, after one that is not timed."""
+    """Timed runs of one size in small steps, after one that is not timed."""
     yield from compiled.steps(batch)
     seconds = []
     for _ in range(runs):
-        took = yield from timed(_whole(compiled, batch) if whole else compiled.steps(batch), clock)
+        took = yield from timed(compiled.steps(batch), clock)
         seconds.append(took)
     return timed_point(len(batch), seconds)
 
 
-def _whole(compiled: Compiled, batch: torch.Tensor) -> Generator[None, None, Outputs]:
-    yield
-    return compiled(batch)
+def _compared(
+    compiled: Compiled, batch: torch.Tensor, clock: Callable[[], float]
+) -> Generator[None, None, ProfilePoint]:
+    """The same as it will run when it serves, as often as is needed to compare it."""
+    yield from compiled.steps(batch)
+    seconds: list[float] = []
+    while not timed_enough(seconds):
+        yield
+        before = clock()
+        compiled(batch)
+        seconds.append(clock() - before)
+    return timed_point(len(batch), seconds)
 
 
 def device_clock(device: torch.device) -> Callable[[], float]:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 
@@ -25,13 +24,7 @@ from framepilot_app.graphs.engine import EngineError, first_line
 from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.program import ImageInput
 from framepilot_app.graphs.program_form import ProgramForm
-from framepilot_app.modules.contest import Contender, Contest, timed_point
-
-TIMED_RUNS: Final = 2
-"""Timed runs of each size, after one that is not timed."""
-
-LONG_RUN_S: Final = 0.05
-"""A run that takes longer says enough alone."""
+from framepilot_app.modules.contest import Contender, Contest, timed_enough, timed_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +137,9 @@ def _run_sizes(contest: Contest, trial: Trial, given_up: threading.Event, clock:
 
 def timed_runs(size: int, run: Callable[[], object], clock: Callable[[], float]) -> ProfilePoint:
     """Runs of one size, which were run before."""
-    seconds = []
-    for _ in range(TIMED_RUNS):
+    seconds: list[float] = []
+    while not timed_enough(seconds):
         before = clock()
         run()
         seconds.append(clock() - before)
-        if seconds[0] > LONG_RUN_S:
-            break
     return timed_point(size, seconds)
