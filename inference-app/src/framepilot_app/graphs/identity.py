@@ -90,7 +90,7 @@ def identify(
         fusable: the convolutions that run packed, see `fusion.fuse`.
     """
     image = program.input
-    size = (-1, image.channels, image.height, image.width)
+    size = image.shape
     picture = _hash("picture", size, preprocessing)
     found = _Finding(name, parameters, {image.name: picture}, {image.name: size})
     for kernel in kernels_of(program, fusable):

@@ -210,7 +210,7 @@ class _Sharing:
                 if need in self._steps and need not in own:
                     found[need] = self._steps[need].kernel.shape
                 elif need not in self._steps:
-                    found[need] = (-1, image.channels, image.height, image.width)
+                    found[need] = image.shape
         return found
 
     def _source(self, identity: str, users: Users) -> Users:

@@ -55,7 +55,7 @@ def kernels_of(program: Program, fusable: frozenset[str]) -> tuple[Kernel, ...]:
     size = _piece(image)
     if size > MOST_PICTURES:
         return kernels
-    inside: dict[str, Shape] = {image.name: (-1, image.channels, image.height, image.width)}
+    inside: dict[str, Shape] = {image.name: image.shape}
     found: list[Kernel] = []
     for kernel in kernels:
         if _runs_by_item(kernel, fusable) and all(name in inside for name in kernel.inputs()):
@@ -70,7 +70,7 @@ def kernels_of(program: Program, fusable: frozenset[str]) -> tuple[Kernel, ...]:
 
 def _piece(image: ImageInput) -> int:
     """How many pictures: a power of two, so that the usual batch sizes are whole numbers of pieces."""
-    fit = CACHE_BYTES // item_bytes((-1, image.channels, image.height, image.width))
+    fit = CACHE_BYTES // item_bytes(image.shape)
     return 1 << max(fit, 1).bit_length() - 1
 
 

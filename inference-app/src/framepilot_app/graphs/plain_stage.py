@@ -34,8 +34,8 @@ class PlainStage:
     def whole(cls, program: Program) -> PlainStage:
         """All of a program."""
         image = program.input
-        inputs = {image.name: (-1, image.channels, image.height, image.width)}
-        return cls(inputs, program.nodes, program.outputs, {name: name for name in program.parameters})
+        parameters = {name: name for name in program.parameters}
+        return cls({image.name: image.shape}, program.nodes, program.outputs, parameters)
 
     @classmethod
     def parse(cls, data: bytes) -> PlainStage:

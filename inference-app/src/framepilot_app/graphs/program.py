@@ -108,6 +108,11 @@ class ImageInput:
     height: int
     width: int
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As shapes are written, with -1 for the batch."""
+        return (-1, self.channels, self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

@@ -30,8 +30,7 @@ class Stage:
     def whole(cls, program: Program, fusable: frozenset[str]) -> Stage:
         """All of a program; `fusable` names the convolutions that oneDNN will run."""
         image = program.input
-        shape = (-1, image.channels, image.height, image.width)
-        return cls({image.name: shape}, kernels_of(program, fusable), program.outputs)
+        return cls({image.name: image.shape}, kernels_of(program, fusable), program.outputs)
 
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that it takes, once each."""
