@@ -32,9 +32,9 @@ SETTLE_S = 1.0
 PROBE_S = 2.0
 SUSTAINED = 0.97
 """The share of the offered frames that is served, at least, at a rate that can be served."""
-STEPS = (1.5, 1.2)
-"""How a rate is raised until it cannot be served: coarsely, and then from the last good one once more."""
-TRIES = 2
+STEPS = (1.5, 1.2, 1.08)
+"""How a rate is raised until it cannot be served: coarsely, and then from the last good one in finer steps."""
+TRIES = 3
 """A machine that stalls for a moment is no reason to give a rate up."""
 
 Streams = Callable[[int], Sequence[DesiredStream]]

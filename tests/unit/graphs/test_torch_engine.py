@@ -21,6 +21,7 @@ from framepilot_app.graphs.engine import EngineError
 from framepilot_app.graphs.export import Exported, from_module
 from framepilot_app.graphs.fold import fold
 from framepilot_app.graphs.program import ImageInput, Node, NodeRef, ParameterRef, Program
+from framepilot_app.graphs.script import kept
 from framepilot_app.graphs.warm_up import warm_up
 from support.networks import Residual, finish, largest_difference
 from support.torch_threads import torch_threads
@@ -285,6 +286,21 @@ def test_a_dropped_program_is_gone_without_the_garbage_collector(folded, weights
         assert [reference() for reference in held] == [None] * len(held)
     finally:
         gc.enable()
+
+
+def test_a_batch_gives_no_tensor_back_to_python_while_it_runs(folded, weights_file: Path) -> None:
+    # One that only Python still refers to is given back, and for that a batch would wait for Python's lock.
+    compiled = finish(torch_engine.compile(folded[0], weights_file, CPU))
+    function = compiled._stage._script
+    assert function
+    assert len(function.tensors) > 5
+    assert min(tensor._use_count() for tensor in function.tensors) > 1
+    batch = torch.randn(1, 3, 16, 24)
+    alone = batch._use_count()
+    held = kept((batch,))
+    assert batch._use_count() == alone + 1
+    del held
+    assert batch._use_count() == alone
 
 
 def tensors_of(compiled: torch_engine.TorchCompiled) -> list[weakref.ref[torch.Tensor]]:

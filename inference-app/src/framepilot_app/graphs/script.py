@@ -38,19 +38,40 @@ class Written:
     kind: str = "Tensor"
 
 
-@dataclass(frozen=True, slots=True)
 class Function:
-    """A script that torch has taken, with the tensors that belong to it."""
+    """A script that torch has taken, with the tensors that belong to it.
 
-    run: Callable[..., Outputs]
-    """Takes the values of the inputs, then `tensors`."""
-    tensors: tuple[torch.Tensor, ...]
-    calls: tuple[Function, ...] = ()
-    """Those that it calls. Torch itself does not keep them, and crashes without."""
+    A tensor that only Python still refers to becomes an object of Python's again, and for that torch takes Python's
+    lock, in the middle of the batch. So while it runs, torch has a reference of its own to each of them (`kept`).
+
+    Args:
+        run: takes the values of the inputs, then `tensors`.
+        tensors: those of the script.
+        calls: the functions that it calls. Torch itself does not keep them, and crashes without.
+    """
+
+    __slots__ = ("_calls", "_kept", "run", "tensors")
+
+    def __init__(
+        self, run: Callable[..., Outputs], tensors: tuple[torch.Tensor, ...], calls: tuple[Function, ...] = ()
+    ) -> None:
+        self.run = run
+        self.tensors = tensors
+        self._kept = kept(tensors)
+        self._calls = calls
 
     def __call__(self, *values: torch.Tensor) -> Outputs:
         """Run it, with Python's lock released."""
-        return self.run(*values, *self.tensors)
+        held = kept(values)
+        try:
+            return self.run(*values, *self.tensors)
+        finally:
+            del held
+
+
+def kept(tensors: Sequence[torch.Tensor]) -> object:
+    """A list of torch's own that refers to these."""
+    return torch._C.ScriptList(list(tensors)) if tensors else None  # noqa: SLF001 no public way
 
 
 @dataclass(slots=True)
