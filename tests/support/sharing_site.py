@@ -12,6 +12,7 @@ from framepilot.contract.desired import Engine
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.models.model import Model
 from framepilot_app.modules.device import BatchDone, DeviceThread
+from framepilot_app.modules.headroom import Headroom, Room
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.merger import Merger
 from framepilot_app.modules.module import Module
@@ -35,7 +36,10 @@ class Site:
         self.identical = 0
         """Of the right ones, those that are what the program alone gives, to the bit."""
         self.device = DeviceThread(CPU, self._on_done, lambda late: pytest.fail(f"late: {late}"))
-        self.engines = StageEngines(self.device, stage_file)
+        self.rooms: tuple[Room, ...] = ()
+        """Limits of memory that there are."""
+        self.headroom = Headroom(0.1, lambda: self.rooms, self.device.parameters.lacking)
+        self.engines = StageEngines(self.device, stage_file, self.headroom)
         self.merger = Merger(self.device, self.engines)
         self.modules: dict[str, Module] = {}
 

@@ -248,8 +248,8 @@ class App:
         return service.inputs if service is not None and stream_name in service.streams else None
 
     def _sharing(self) -> Merger:
-        device = self._machinery.device
-        return Merger(device, StageEngines(device, self._machinery.store.stage_file))
+        parts = self._machinery
+        return Merger(parts.device, StageEngines(parts.device, parts.store.stage_file, parts.headroom))
 
     def _page(self) -> Page | None:
         if self._options.page is Access.OFF:

@@ -134,13 +134,19 @@ class Service:
         self._stopping: list[threading.Thread] = []
         self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks, machinery.metrics.written)
         self._graph: Graph | None = None
+        self._checked: Graph | None = None
+        """The graph, if it is known to be what is declared now: that is asked many times a second."""
         self._retiring: list[tuple[Graph, tuple[Module, ...]]] = []
         self.follow(declared)
 
     @property
     def serving(self) -> bool:
         """Whether frames flow through the declared graph."""
-        return self._graph is not None and self._current(self._graph)
+        if self._graph is None:
+            return False
+        if self._checked is not self._graph and self._current(self._graph):
+            self._checked = self._graph
+        return self._checked is self._graph
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
@@ -149,7 +155,7 @@ class Service:
 
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""
-        self.declared = declared
+        self.declared, self._checked = declared, None
         self.sinks.follow(declared.sinks, self._credentials)
         self._follow_modules()
         self._follow_streams(declared.streams)

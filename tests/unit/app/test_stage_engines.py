@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from framepilot.contract.desired import Engine
-from framepilot.contract.observed import ObservedStage, ProfilePoint
+from framepilot.contract.observed import MemoryKind, ObservedStage, ProfilePoint
 from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.stage_engines import STAGE_ENGINES, WholeStage
 from framepilot_app.models.model import Model
 from framepilot_app.models.stage_files import StageFiles
 from framepilot_app.modules import stage_contest, stage_engines
+from framepilot_app.modules.headroom import Room
 from framepilot_app.modules.parameter_accounts import accounts
 from framepilot_app.modules.rivals import timed_runs
 from support.eventually import eventually_async
@@ -122,6 +123,42 @@ async def test_what_auto_modules_share_moves_to_the_fastest_engine_while_items_r
     assert site.device.together.plan is plan
     assert site.device.together.failed is None
     assert not site.device.together.expelled
+
+
+@needs_engines
+@pytest.mark.usefixtures("torch_is_slower")
+async def test_without_memory_for_other_engines_a_stage_stays_on_torch(site: Site, models) -> None:
+    site.rooms = (Room(MemoryKind.HOST, 100 << 20, 85 << 20, "memory.max of its control group"),)
+    await site.add("s/0", models[0])
+    await site.add("s/1", models[1])
+    observed = await tried(site)
+    assert observed.engine == TORCH
+    reasons = {each.name: each.reason or "" for each in observed.engines}
+    assert reasons.keys() == {OPENVINO, ONNX_RUNTIME}
+    assert all("of memory to be loaded" in reason and "15 MiB" in reason for reason in reasons.values())
+    await feed_one_by_one(site)
+
+
+@needs_engines
+@pytest.mark.usefixtures("torch_is_slower")
+async def test_what_a_stage_takes_on_another_engine_is_counted_while_it_is_opened(site: Site, models) -> None:
+    site.rooms = (Room(MemoryKind.HOST, 4 << 30, 0, "memory.max of its control group"),)
+    counted: list[int] = []
+    in_background = stage_engines.in_background
+
+    def looked(*given, **named):
+        counted.append(site.headroom.observed()[0].loading_bytes)
+        return in_background(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage_engines, "in_background", looked)
+        await site.add("s/0", models[0])
+        await site.add("s/1", models[1])
+        observed = await tried(site)
+    assert observed.engine == OPENVINO
+    assert len(counted) == 3
+    assert min(counted) > 0
+    assert site.headroom.observed()[0].loading_bytes == 0
 
 
 @needs_engines

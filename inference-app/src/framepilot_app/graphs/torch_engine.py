@@ -105,4 +105,9 @@ def as_image(batch: torch.Tensor, image: ImageInput, device: torch.device) -> to
         EngineError: it has another shape or element type.
     """
     check_batch(image, batch)
-    return batch.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+    # Torch lets go of Python's lock in every call, even in one that has nothing to do.
+    if batch.device != device:
+        batch = batch.to(device, non_blocking=True)
+    if batch.is_contiguous(memory_format=torch.channels_last):
+        return batch
+    return batch.contiguous(memory_format=torch.channels_last)

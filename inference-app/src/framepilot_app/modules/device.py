@@ -28,6 +28,7 @@ from framepilot_app.modules.limits import Limits
 from framepilot_app.modules.loadings import Loading, Loadings
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.queue import Item
+from framepilot_app.modules.rows import array_of
 from framepilot_app.modules.shares import Shares
 from framepilot_app.modules.together import Ready, Together, Waiting
 
@@ -319,7 +320,7 @@ class DeviceThread:
         try:
             batch = lane.normalise([item.prepared.picture for item in items])
             self._hand_over()
-            return [output.cpu().numpy() for output in lane.version.compiled(batch)]
+            return [array_of(output) for output in lane.version.compiled(batch)]
         except Exception as error:  # noqa: BLE001 a model may raise anything; it costs its items, not the thread
             log.warning(
                 "a model raised",

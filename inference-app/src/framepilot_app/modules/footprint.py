@@ -22,10 +22,12 @@ from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.onnx_form import ONNX
 from framepilot_app.graphs.preparation import packs
 from framepilot_app.graphs.stage import Stage
+from framepilot_app.graphs.stage_engines import STAGE_ENGINES
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.modules.headroom import Needs
 from framepilot_app.modules.loading import TORCHES, Candidate
 from framepilot_app.modules.rivals import asked
+from framepilot_app.modules.stages import ReadyStage
 
 PACKED: Final = 1.2
 """What a parameter takes in torch, in times its bytes: layouts fill up channels to whole vectors."""
@@ -72,6 +74,15 @@ def needs(candidate: Candidate, store: ParameterStore, device: torch.device, lar
         round(VALUES * values),
         round(max([VALUES, *factors]) * values),
     )
+
+
+def stage_needs(ready: ReadyStage, largest: int) -> Needs:
+    """What it takes to open a stage on the engines beside torch's, for batches of at most `largest` pictures."""
+    values = largest * ready.stage.largest_item_bytes
+    engines = [each for each in STAGE_ENGINES if FILE_ENGINES[each].missing() is None]
+    beside = _engines_bytes(engines, ready.compiled.nbytes, values)
+    most = max((ENGINE_VALUES[each] for each in engines), default=0)
+    return Needs(MemoryKind.HOST, {}, beside, 0, round(most * values))
 
 
 def _engines_bytes(engines: Sequence[Engine], parameters: int, values: int) -> int:

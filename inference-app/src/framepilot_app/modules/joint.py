@@ -27,7 +27,7 @@ from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.preprocess import Prepared
 from framepilot_app.modules.queue import Item
-from framepilot_app.modules.rows import Rows, Value, distinct, joined
+from framepilot_app.modules.rows import Rows, Value, array_of, distinct, joined
 from framepilot_app.modules.stages import ReadyStage, choose
 
 Arrays = list[NDArray[np.float32]]
@@ -196,7 +196,7 @@ class _Batch:
     def outputs(self, part: Part) -> Arrays:
         """A part's, in the order of its items."""
         member = self._plan.member(part.lane)
-        return [self._value(name, part.pictures).cpu().numpy() for name in member.outputs]
+        return [array_of(self._value(name, part.pictures)) for name in member.outputs]
 
     def charge(self, seconds: float) -> list[float]:
         """What each part has to answer for, of all that the batch took; and each stage hears how long it took."""

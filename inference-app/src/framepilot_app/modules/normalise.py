@@ -27,6 +27,10 @@ class Normaliser:
     def __call__(self, pictures: Sequence[Image]) -> torch.Tensor:
         """Pictures of height x width x 3 become N x 3 x height x width, float32, channels last in memory."""
         height, width, channels = pictures[0].shape
-        rows = torch.from_numpy(np.concatenate(pictures)).view(-1, width * channels)
-        values = rows.to(self._device, non_blocking=True).to(torch.float32).sub_(self._mean).mul_(self._scale)
-        return values.view(len(pictures), height, width, channels).permute(0, 3, 1, 2)
+        rows = torch.from_numpy(np.concatenate(pictures).reshape(-1, width * channels))
+        if self._device.type != "cpu":
+            rows = rows.to(self._device, non_blocking=True)
+        values = rows.to(torch.float32).sub_(self._mean).mul_(self._scale)
+        # In one call: in each of them torch lets go of Python's lock.
+        row, picture = width * channels, height * width * channels
+        return values.as_strided((len(pictures), channels, height, width), (picture, 1, row, channels))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from framepilot_app.modules.preprocess import Prepared
 
@@ -44,6 +46,11 @@ class Value:
 def joined(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
     """Rows one after the other, laid out as they are."""
     return as_laid_out(torch.cat([*pieces]), pieces[0])
+
+
+def array_of(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Its values in memory; torch lets go of Python's lock in `cpu()`, even if they are there already."""
+    return tensor.numpy() if tensor.is_cpu else tensor.cpu().numpy()
 
 
 def as_laid_out(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

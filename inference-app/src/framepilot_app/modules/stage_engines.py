@@ -28,6 +28,8 @@ from framepilot_app.models.contents import Contents
 from framepilot_app.models.model import Model, ModelError
 from framepilot_app.modules.contest import Contender, Contest
 from framepilot_app.modules.device import DeviceThread
+from framepilot_app.modules.footprint import stage_needs
+from framepilot_app.modules.headroom import Headroom
 from framepilot_app.modules.joint import JointPlan
 from framepilot_app.modules.lane import opened
 from framepilot_app.modules.loading import TORCH, check
@@ -56,11 +58,12 @@ async def on_device(device: DeviceThread, steps: Generator[None, None, None]) ->
 class StageEngines:
     """Brings the stages of the plan in force to their engines, one at a time. Used on the event loop."""
 
-    def __init__(self, device: DeviceThread, stage_file: StageFile) -> None:
+    def __init__(self, device: DeviceThread, stage_file: StageFile, headroom: Headroom) -> None:
         self.exchanging = asyncio.Lock()
         """Held while a plan is made and exchanged, and while a stage is: neither changes what the other goes by."""
         self._device = device
         self._stage_file = stage_file
+        self._headroom = headroom
         self._sizes: Mapping[str, int] = {}
         self._given_up = threading.Event()
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +125,8 @@ class StageEngines:
             hold, ready.stage, ready.compiled, sizes, functools.partial(self._file, ready.stage, model), self._given_up
         )
         alone = torch.get_num_threads() == 1
-        found = await asyncio.wrap_future(in_background(holding, "stage engines", low_priority=alone))
+        with self._headroom.held("a stage", stage_needs(ready, max(sizes)), ready):
+            found = await asyncio.wrap_future(in_background(holding, "stage engines", low_priority=alone))
         async with self.exchanging:
             await self._decide(ready, found)
 

@@ -33,7 +33,7 @@ def choose(lanes: Iterable[Lane]) -> bool:
     return all(lane.version.asked is Engine.AUTO for lane in lanes)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class ReadyStage:
     """A stage that can run. What it counts only rises; it is written by the device thread and read by others."""
 
