@@ -50,8 +50,7 @@ MARKER = "<!-- What follows is written by make bench-engines. -->"
 MODELS = ("age/1", "centerface/1", "embedder/1", "gender/1")
 BATCHES = (1, 4, 16)
 THREADS = (1, 2)
-LEAD_IN_RUNS = 4
-LEAD_IN_S = 0.05
+LEAD_IN_S = 0.03
 EAGER = "eager torch, as it came"
 FOLDED = "eager torch, folded"
 CPU = torch.device("cpu")
@@ -134,9 +133,9 @@ def _turns(ways: Mapping[str, Way], inputs: Mapping[str, torch.Tensor], rounds: 
 
 
 def _lead_in(run: Callable[[], object]) -> None:
-    """Another one ran before: its threads may still wait for more, and what this one needs is not in the cache."""
+    """Another one ran before: its threads wait for more for a while, and what this one needs is not in the cache."""
     began, runs = time.perf_counter(), 0
-    while not runs or (runs < LEAD_IN_RUNS and time.perf_counter() - began < LEAD_IN_S):
+    while not runs or time.perf_counter() - began < LEAD_IN_S:
         run()
         runs += 1
 

@@ -109,6 +109,14 @@ def test_who_is_fast_once_only_is_not_fast() -> None:
     assert seldom.p50_ms > always.p50_ms
 
 
+def test_of_several_turns_the_best_counts() -> None:
+    measured = contender("one", {1: 3.0, 2: 5.0})
+    for ms, anew, expected in ((4.0, True, 4.0), (6.0, False, 4.0), (2.0, False, 2.0)):
+        measured.measured(ProfilePoint(batch=1, p50_ms=ms, p99_ms=ms), anew=anew)
+        assert measured.ms(1) == expected
+    assert [*measured.points] == [1, 2]
+
+
 MS = st.floats(0, 1e4)
 
 

@@ -32,6 +32,9 @@ MOST_RUNS: Final = 8
 ENOUGH_S: Final = 0.05
 """A size is run so often, or until its runs took so long together."""
 
+TURNS: Final = 2
+"""How often all are measured at a size, one after the other. What held one of them up once does not decide."""
+
 SHORTEST_MS: Final = 1e-6
 
 
@@ -61,6 +64,12 @@ class Contender:
     def ms(self, batch: int) -> float:
         """What a batch of this size takes; never 0, so that it can be compared."""
         return max(self.points[batch].p50_ms, SHORTEST_MS)
+
+    def measured(self, point: ProfilePoint, *, anew: bool) -> None:
+        """At one size; of several turns the best counts, unless they begin `anew`."""
+        known = self.points.get(point.batch)
+        if anew or known is None or point.p50_ms < known.p50_ms:
+            self.points[point.batch] = point
 
     def observed(self, reason: str | None = None) -> ObservedEngine:
         """What `/status` says of it."""

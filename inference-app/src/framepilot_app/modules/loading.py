@@ -7,6 +7,7 @@ beside a running version delays a batch by no more than that.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from framepilot_app.models.member import member_of
 from framepilot_app.models.model import Example, Model, ModelError
 from framepilot_app.models.parameters import ModelParameters, ParameterStore
 from framepilot_app.models.spec import ModelSpec
-from framepilot_app.modules.contest import LEAST_RUNS, Contender, Contest, timed_enough, timed_point
+from framepilot_app.modules.contest import LEAST_RUNS, TURNS, Contender, Contest, timed_enough, timed_point
 from framepilot_app.modules.lane import Opened, Version
 from framepilot_app.modules.rivals import Trial
 from framepilot_app.modules.tasks.decode import check_outputs
@@ -139,16 +140,17 @@ def _warm(
     for position, size in enumerate(trial.sizes):
         batch = trial.batch(size).to(device)
         in_force = size <= trial.size
-        for contender in [*contest.contenders]:
+        turns = range(TURNS if compared and in_force else 1)
+        for turn, contender in itertools.product(turns, [*contest.contenders]):
             yield
-            if size in contender.points and not in_force:
+            if contender not in contest.contenders or (size in contender.points and not in_force):
                 continue
             try:
                 if compared and in_force:
                     point = yield from _compared(contender.compiled, batch, clock)
                 else:
                     point = yield from _measured(contender.compiled, batch, clock, LEAST_RUNS if in_force else 1)
-                contender.points[size] = point
+                contender.measured(point, anew=turn == 0)
             except EngineError as error:
                 contest.drop(contender, str(error))
         contest.drop_slow(trial.sizes[: position + 1])
