@@ -28,12 +28,12 @@ MIXED: Final = "mixed"
 """What stands for an engine's name where several run a version, each its sizes."""
 
 LEAST_RUNS: Final = 2
-MOST_RUNS: Final = 8
+MOST_RUNS: Final = 64
 ENOUGH_S: Final = 0.05
 """A size is run so often, or until its runs took so long together."""
 
 TURNS: Final = 2
-"""How often all are measured at a size, one after the other. What held one of them up once does not decide."""
+"""How often all are measured at a size, one after the other: what holds one of them up for a while decides less."""
 
 SHORTEST_MS: Final = 1e-6
 
@@ -66,10 +66,12 @@ class Contender:
         return max(self.points[batch].p50_ms, SHORTEST_MS)
 
     def measured(self, point: ProfilePoint, *, anew: bool) -> None:
-        """At one size; of several turns the best counts, unless they begin `anew`."""
-        known = self.points.get(point.batch)
-        if anew or known is None or point.p50_ms < known.p50_ms:
-            self.points[point.batch] = point
+        """At one size; of two turns their mean counts."""
+        known = None if anew else self.points.get(point.batch)
+        if known is not None:
+            middle, most = (known.p50_ms + point.p50_ms) / 2, max(known.p99_ms, point.p99_ms)
+            point = ProfilePoint(batch=point.batch, p50_ms=middle, p99_ms=most)
+        self.points[point.batch] = point
 
     def observed(self, reason: str | None = None) -> ObservedEngine:
         """What `/status` says of it."""
