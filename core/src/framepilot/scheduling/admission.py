@@ -153,12 +153,10 @@ def decide(
         limits: of services that have one.
     """
     own: dict[Group, list[InFlight]] = {each.group: [] for each in waiting}
-    services = {each.group[0] for each in waiting}
     for each in in_flight:
-        services.add(each.group[0])
         if each.group in own:
             own[each.group].append(each)
-    shares = shares_of(services, reserves)
+    shares = shares_of({each.group[0] for each in (*waiting, *in_flight)}, reserves)
     frames: dict[tuple[Group, int], int] = {}
     hopeless: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
@@ -182,7 +180,7 @@ def decide(
             kept_free.add(key)
             awaited += before
             continue
-        ahead = _ahead(frame, in_flight, longest_batch, shares)
+        ahead = _ahead(frame, own[frame.group], in_flight, longest_batch, shares)
         if limit is not None:
             ahead = max(ahead, _own(frame, in_flight) / limit.limit)
         expected = ahead + frame.cost.alone
@@ -226,26 +224,35 @@ def busy(frames: int, room: int) -> bool:
     return frames >= OVERTAKE_BELOW * room
 
 
-def _ahead(frame: Waiting, in_flight: Sequence[InFlight], longest_batch: float, shares: Mapping[str, float]) -> float:
-    """Device seconds until a frame that is let in now has its turn.
+def _ahead(
+    frame: Waiting,
+    of_group: Iterable[InFlight],
+    in_flight: Iterable[InFlight],
+    longest_batch: float,
+    shares: Mapping[str, float],
+) -> float:
+    """Device seconds until a frame that is let in now has its turn; `of_group` is what is in flight of its group.
 
     Its own group's work goes before it, and that of higher priorities. Another group of its service and priority takes
     turns with its own, so it gets no more meanwhile than the own one; another service gets as much more or less as its
     share of the device is than that of the own one. Of lower priorities only a batch that runs already counts.
     """
-    own = sum(each.work for each in in_flight if each.group == frame.group and each.priority == frame.priority)
+    own = sum(each.work for each in of_group if each.priority == frame.priority)
     within = higher = lower = 0.0
-    service = frame.group[0]
+    service, priority, group = frame.group[0], frame.priority, frame.group
     beside: dict[str, float] = {}
+    # Of a hundred services, this is most of what it takes to let a frame in.
     for each in in_flight:
-        if each.priority > frame.priority:
+        if each.priority == priority:
+            other = each.group[0]
+            if other != service:
+                beside[other] = beside.get(other, 0.0) + each.work
+            elif each.group != group:
+                within += min(each.work, own + frame.cost.work)
+        elif each.priority > priority:
             higher += each.work
-        elif each.priority < frame.priority:
+        else:
             lower += each.work
-        elif each.group[0] != service:
-            beside[each.group[0]] = beside.get(each.group[0], 0.0) + each.work
-        elif each.group != frame.group:
-            within += min(each.work, own + frame.cost.work)
     turns = (own + within + frame.cost.work) / shares[service]
     others = sum(min(work, turns * shares[other]) for other, work in beside.items())
     return own + within + higher + others + min(lower, longest_batch)

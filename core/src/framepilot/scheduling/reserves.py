@@ -24,8 +24,8 @@ def shares_of(working: Iterable[str], reserves: Mapping[str, float]) -> dict[str
     can be reserved, all count for less, in proportion.
     """
     if not reserves:
-        even = dict.fromkeys(working, 1.0)
-        return {service: each / len(even) for service, each in even.items()}
+        even = dict.fromkeys(working)
+        return dict.fromkeys(even, 1 / max(len(even), 1))
     reserved = {service: reserves.get(service, 0.0) for service in working}
     total = sum(reserved.values())
     counted = min(1.0, MOST_RESERVED / total) if total else 1.0

@@ -63,10 +63,9 @@ class Function:
     def __call__(self, *values: torch.Tensor) -> Outputs:
         """Run it, with Python's lock released."""
         held = kept(values)
-        try:
-            return self.run(*values, *self.tensors)
-        finally:
-            del held
+        outputs = self.run(*values, *self.tensors)
+        del held
+        return outputs
 
 
 def kept(tensors: Sequence[torch.Tensor]) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -247,7 +247,8 @@ class Gate:
         refused: list[_Waiting] = []
         with self._lock:
             now, longest_s, reserves, limits = self._clock(), self._longest_batch_s(), self._reserves, self._limits()
-            candidates, coming = self._candidates(now, service), self._coming(now, service)
+            candidates = self._candidates(now, service)
+            coming = self._coming(now, dict.fromkeys(stream[0] for stream in candidates))
             awaited: tuple[StreamKey, ...] = ()
             while candidates:
                 waiting = [each for _, each in candidates.values()]
@@ -300,9 +301,11 @@ class Gate:
     def _all_in_flight(self) -> list[InFlight]:
         return [each for group in self._in_flight.values() for each in group.values()]
 
-    def _coming(self, now: float, service: str | None) -> list[Coming]:
+    def _coming(self, now: float, services: Iterable[str]) -> list[Coming]:
+        """Of these services, as nobody waits for another one's."""
         return [
             Coming(stream, visits.group, visits.priority, self._turns.turn(stream, visits.priority, visits.work))
+            for service in services
             for stream, visits in self._visits.items(service)
             if visits.soon(now) and stream not in self._waiting
         ]

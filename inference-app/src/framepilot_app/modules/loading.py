@@ -140,13 +140,14 @@ def _warm(
     for position, size in enumerate(trial.sizes):
         batch = trial.batch(size).to(device)
         in_force = size <= trial.size
-        turns = range(TURNS if compared and in_force else 1)
-        for turn, contender in itertools.product(turns, [*contest.contenders]):
+        as_it_serves = compared and in_force
+        turns = TURNS if as_it_serves and len(contest.contenders) > 1 else 1
+        for turn, contender in itertools.product(range(turns), [*contest.contenders]):
             yield
             if contender not in contest.contenders or (size in contender.points and not in_force):
                 continue
             try:
-                if compared and in_force:
+                if as_it_serves:
                     point = yield from _compared(contender.compiled, batch, clock)
                 else:
                     point = yield from _measured(contender.compiled, batch, clock, LEAST_RUNS if in_force else 1)
