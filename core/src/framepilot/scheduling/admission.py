@@ -156,7 +156,8 @@ def decide(
     for each in in_flight:
         if each.group in own:
             own[each.group].append(each)
-    shares = shares_of({each.group[0] for each in (*waiting, *in_flight)}, reserves)
+    services = {each.group[0] for each in waiting}.union(each.group[0] for each in in_flight)
+    shares = shares_of(services, reserves)
     frames: dict[tuple[Group, int], int] = {}
     hopeless: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
