@@ -23,7 +23,7 @@ APP = """
     {fault}
     app.run(app.Options(
         desired=folder / "desired.json", cache=folder / "cache", models_cache=None, host="127.0.0.1", port=0,
-        device="cpu", parent=None, stuck_after_s=2.0,
+        device="cpu", parent=None, stuck_after_s=8.0,
     ))
 """
 

@@ -86,17 +86,18 @@ class _Files:
 
     def __init__(self, form_file: Callable[[ProgramForm], Path]) -> None:
         self._form_file = form_file
-        self._known: dict[ProgramForm, Path | EngineError] = {}
+        self._known: dict[ProgramForm, Path | str] = {}
+        """A file, or why there is none: the error would hold what is opened, until the garbage collector comes."""
 
     def get(self, form: ProgramForm) -> Path:
         if form not in self._known:
             try:
                 self._known[form] = self._form_file(form)
             except EngineError as error:
-                self._known[form] = error
+                self._known[form] = str(error)
         found = self._known[form]
-        if isinstance(found, EngineError):
-            raise found
+        if isinstance(found, str):
+            raise EngineError(found)
         return found
 
 

@@ -69,18 +69,20 @@ def hold(
 
 def _open(found: StageContest, onnx_file: Callable[[], Path]) -> None:
     missing = {engine: FILE_ENGINES[engine].missing() for engine in STAGE_ENGINES}
-    file: Path | EngineError | None = None
+    file: Path | None = None
+    # Not the error: it would hold what is opened here, until the garbage collector comes.
+    without = ""
     for engine, reason in missing.items():
         if reason is not None:
             found.contest.refuse(engine.value, reason)
             continue
-        if file is None:
+        if file is None and not without:
             try:
                 file = onnx_file()
             except EngineError as error:
-                file = error
-        if isinstance(file, EngineError):
-            found.contest.refuse(engine.value, str(file))
+                without = str(error)
+        if file is None:
+            found.contest.refuse(engine.value, without)
             continue
         try:
             found.add(engine.value, open_stage(engine, file, torch.get_num_threads()))
