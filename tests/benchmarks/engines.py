@@ -134,10 +134,10 @@ def _turns(ways: Mapping[str, Way], inputs: Mapping[str, torch.Tensor], rounds: 
 
 def _lead_in(run: Callable[[], object]) -> None:
     """Another one ran before: its threads wait for more for a while, and what this one needs is not in the cache."""
-    began, runs = time.perf_counter(), 0
-    while not runs or time.perf_counter() - began < LEAD_IN_S:
+    began = time.perf_counter()
+    run()
+    while time.perf_counter() - began < LEAD_IN_S:
         run()
-        runs += 1
 
 
 def _chosen(model: Model, files: Mapping[ProgramForm, FormFiles]) -> dict[int, str]:

@@ -100,6 +100,13 @@ class Contest:
         """Whether it is out for another reason than that it is slower."""
         return name in self._failed
 
+    def in_turn(self, turns: int = TURNS) -> Iterator[tuple[int, Contender]]:
+        """Those that are still in when it is theirs, one after the other, so often; with the turn's number."""
+        for turn in range(turns):
+            for contender in [*self.contenders]:
+                if contender in self.contenders:
+                    yield turn, contender
+
     def drop_slow(self, sizes: Sequence[int]) -> None:
         """Those that were clearly slower at both of the last two of these sizes, which all have been measured at."""
         if len(sizes) < 2 or not self.contenders:

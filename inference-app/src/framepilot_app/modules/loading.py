@@ -7,7 +7,6 @@ beside a running version delays a batch by no more than that.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -142,9 +141,9 @@ def _warm(
         in_force = size <= trial.size
         as_it_serves = compared and in_force
         turns = TURNS if as_it_serves and len(contest.contenders) > 1 else 1
-        for turn, contender in itertools.product(range(turns), [*contest.contenders]):
+        for turn, contender in contest.in_turn(turns):
             yield
-            if contender not in contest.contenders or (size in contender.points and not in_force):
+            if size in contender.points and not in_force:
                 continue
             try:
                 if as_it_serves:

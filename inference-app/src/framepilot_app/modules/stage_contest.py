@@ -7,7 +7,6 @@ it runs, so two threads may run it at once.
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from framepilot_app.graphs.file_engines import FILE_ENGINES
 from framepilot_app.graphs.stage import Stage
 from framepilot_app.graphs.stage_engines import STAGE_ENGINES, open_stage
 from framepilot_app.graphs.warm_up import compute_as_served
-from framepilot_app.modules.contest import TURNS, Contender, Contest
+from framepilot_app.modules.contest import Contender, Contest
 from framepilot_app.modules.loading import TORCH
 from framepilot_app.modules.rivals import stopwatch, timed_runs
 from framepilot_app.modules.stages import check_rows, zeros
@@ -94,12 +93,10 @@ def _run_sizes(found: StageContest, stage: Stage, sizes: Sequence[int], given_up
     contest, clock = found.contest, stopwatch()
     for position, size in enumerate(sizes):
         inputs = zeros(stage, size, CPU)
-        for turn, contender in itertools.product(range(TURNS), [*contest.contenders]):
+        for turn, contender in contest.in_turn():
             if given_up.is_set():
                 contest.contenders.clear()
                 return
-            if contender not in contest.contenders:
-                continue
             run = functools.partial(found.compiled[contender.name], *inputs)
             try:
                 check_rows(run(), size)
