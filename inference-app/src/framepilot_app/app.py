@@ -278,7 +278,7 @@ class App:
     def _account(self, now: float) -> None:
         """How each service kept to its objective of late."""
         for service in self._controller.services.values():
-            service.attainment.add(now, service.declared.objective_ms, totals(service))
+            service.attainment.add(now, service.declared.objective_ms, service.ended())
 
     def _remember(self, now: float) -> None:
         """What the page shows of the past; and what nobody looks at any more is let go."""

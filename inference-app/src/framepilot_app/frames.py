@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,13 @@ class DropReason(StrEnum):
 
 SKIPPED: Final = (DropReason.STILL, DropReason.SUPERSEDED)
 """Left out but not missed: another frame says the same, or more of now."""
+
+
+class Ended(NamedTuple):
+    """How many frames have ended that were taken on, and not skipped; and how many of them within their objective."""
+
+    frames: int
+    within: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
 from framepilot_app.credentials import NO_CREDENTIALS, Credentials
-from framepilot_app.frames import Delivered, Outcome
+from framepilot_app.frames import SKIPPED, Delivered, Ended, Outcome
 from framepilot_app.models.model import UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
@@ -107,6 +107,11 @@ class PastFrames:
         self.still += counts.still
         self.dropped.update(counts.dropped)
 
+    def ended(self) -> Ended:
+        """What of them an objective is judged by."""
+        skipped = sum(self.dropped[reason] for reason in SKIPPED)
+        return Ended(self.delivered + self.dropped.total() - skipped, self.within)
+
     def counts(self) -> FrameCounts:
         """The account; nothing of it is in flight."""
         return FrameCounts(
@@ -152,6 +157,12 @@ class Service:
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """For each module that takes another one's detections in the graph that frames enter now: which one's."""
         return self._graph.inputs() if self._graph else {}
+
+    def ended(self) -> Ended:
+        """What has ended since it began; of streams that were removed, too."""
+        lines = (stream.inlet.line.ended() for stream in (*self.streams.values(), *self.leaving))
+        frames, within = zip(self.past.ended(), *lines, strict=True)
+        return Ended(sum(frames), sum(within))
 
     def follow(self, declared: DesiredPipeline) -> None:
         """Take over a new declaration."""

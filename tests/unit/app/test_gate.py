@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections import Counter
 
 from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.journey import Journey
+from support.eventually import eventually
 from support.fake_engine import frame, graph, journey, module
 
 GRAPH = graph(module())
@@ -152,3 +155,80 @@ def test_of_frames_that_had_no_chance_from_the_start_nothing_is_learned():
     of = entry.started[-1]
     entry.gate.ended(of, Dropped(of.frame, DropReason.LATE))
     assert fits_behind_thirty(entry)
+
+
+def test_who_finds_somebody_at_work_at_the_gate_does_not_wait_for_it():
+    entry, at_work, go_on = Entry(), threading.Event(), threading.Event()
+
+    def room() -> int:
+        at_work.set()
+        assert go_on.wait(10)
+        return 1
+
+    first = journey(frame(stream="a"), GRAPH)
+    other = threading.Thread(target=entry.gate.wait, args=(first, entry, room))
+    other.start()
+    assert at_work.wait(10)
+    entry.come("b", service="s/other")
+    assert entry.streams() == [], "what was left in the box is for the one who is at work"
+    go_on.set()
+    other.join()
+    assert entry.streams() == ["a", "b"]
+
+
+class Crowd:
+    """Takes what many threads bring to the gate, and has two threads end it."""
+
+    def __init__(self) -> None:
+        self.running: queue.SimpleQueue[Journey | None] = queue.SimpleQueue()
+        self.gate = Gate(lambda: 0.0, soon=lambda task: task())
+        self.fates: Counter[Journey] = Counter()
+        self._lock = threading.Lock()
+        self._enders = [threading.Thread(target=self._end) for _ in range(2)]
+        for each in self._enders:
+            each.start()
+
+    def let_in(self, of: Journey) -> None:
+        self._met(of)
+        self.running.put(of)
+
+    def refuse(self, of: Journey, reason: DropReason) -> None:
+        self._met(of)
+
+    def close(self) -> None:
+        for _ in self._enders:
+            self.running.put(None)
+        for each in self._enders:
+            each.join()
+
+    def _met(self, of: Journey) -> None:
+        with self._lock:
+            self.fates[of] += 1
+
+    def _end(self) -> None:
+        while (of := self.running.get()) is not None:
+            self.gate.ended(of, Delivered(of.frame, (), 1.0))
+
+
+def test_from_many_threads_every_frame_is_let_in_or_refused_once():
+    crowd = Crowd()
+    brought = [
+        [
+            journey(frame(stream=f"{stream}", service=f"s/{number % 2}", sequence=number, deadline=1e9), GRAPH)
+            for number in range(300)
+        ]
+        for stream in range(4)
+    ]
+
+    def bring(journeys: list[Journey]) -> None:
+        for each in journeys:
+            crowd.gate.wait(each, crowd, lambda: 3)
+
+    threads = [threading.Thread(target=bring, args=(each,)) for each in brought]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    eventually(lambda: crowd.fates.total() == 1200, "every frame to be let in or refused")
+    crowd.close()
+    assert crowd.fates == dict.fromkeys((of for each in brought for of in each), 1)

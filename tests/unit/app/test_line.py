@@ -77,10 +77,14 @@ def test_of_the_delivered_frames_those_within_the_objective_are_counted():
         of = journey(frame(sequence, deadline=0.2), GRAPH)
         line.admit(of)
         line.settle(of, Delivered(of.frame, (), latency_ms))
-    late = journey(frame(3), GRAPH)
-    line.admit(late)
-    line.settle(late, Dropped(late.frame, DropReason.LATE))
+    for sequence, reason in enumerate(DropReason, start=3):
+        of = journey(frame(sequence), GRAPH)
+        line.admit(of)
+        line.settle(of, Dropped(of.frame, reason))
+    line.admit(journey(frame(99), GRAPH))
     assert (line.counts().delivered, line.counts().within) == (3, 2)
+    skipped = len({DropReason.STILL, DropReason.SUPERSEDED})
+    assert line.ended() == (3 + len(DropReason) - skipped, 2), "and what was skipped or is in flight is not judged"
 
 
 def test_a_frame_that_cannot_be_handed_to_the_sinks_is_dropped_as_an_error_and_holds_up_none_behind_it():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,18 +12,16 @@ from hypothesis import strategies as st
 from framepilot.scheduling.admission import (
     CLAIM_FRAMES,
     HALF_LIFE_S,
-    Admit,
     Coming,
     Cost,
-    Hold,
-    InFlight,
+    Decision,
     Margin,
     Promise,
-    Refuse,
     Turns,
     Waiting,
     decide,
 )
+from framepilot.scheduling.load import Load
 
 COST = Cost(work=0.010, alone=0.020)
 
@@ -33,13 +31,31 @@ def waits(stream: str, **changes) -> Waiting:
     return replace(frame, **changes)
 
 
-def flies(frames: int, *, group: str = "service", priority: int = 50) -> InFlight:
-    return InFlight((group,), priority, frames, frames * COST.work)
+@dataclass(frozen=True)
+class Flies:
+    """So many frames in flight."""
+
+    frames: int
+    group: tuple[str, ...] = ("service",)
+    priority: int = 50
 
 
-def admitted(waiting, in_flight, now: float = 0.0, longest_batch: float = 0.0) -> str | None:
-    decision = decide(waiting, in_flight, now, longest_batch)
-    return decision.stream[1] if isinstance(decision, Admit) else None
+def flies(frames: int, *, group: str = "service", priority: int = 50) -> Flies:
+    return Flies(frames, (group,), priority)
+
+
+def load(*of: Flies) -> Load:
+    found = Load()
+    for each in of:
+        for _ in range(each.frames):
+            found.start(each.group, each.priority, COST.work)
+    return found
+
+
+def admitted(waiting, in_flight, longest_batch: float = 0.0, **others) -> str | None:
+    """The first that is let in."""
+    decision = decide(waiting, load(*in_flight), 0.0, longest_batch, **others)
+    return decision.admitted[0].stream[1] if decision.admitted else None
 
 
 def test_a_frame_starts_when_it_can_make_its_deadline_behind_the_work_in_flight():
@@ -64,12 +80,12 @@ def test_with_little_ahead_a_frame_that_could_make_it_is_not_held_for_the_margin
 
 def test_no_more_frames_fly_than_the_device_has_use_for():
     assert admitted([waits("a", room=5)], [flies(4)]) == "a"
-    assert decide([waits("a", room=5)], [flies(5)], 0.0, 0.0) == Hold()
+    assert decide([waits("a", room=5)], load(flies(5)), 0.0, 0.0) == Decision()
 
 
 def test_a_frame_that_is_too_late_even_alone_is_refused():
     late = waits("a", deadline=0.019)
-    assert decide([late, waits("b", room=1)], [flies(1)], 0.0, 0.0) == Refuse((("s", "a"),))
+    assert decide([late, waits("b", room=1)], load(flies(1)), 0.0, 0.0) == Decision(refused=(("s", "a"),))
 
 
 def test_with_nothing_of_its_group_in_flight_a_frame_is_never_held():
@@ -90,12 +106,12 @@ def comes(stream: str, turn: float, *, group: str = "service", priority: int = 5
 
 def test_a_stream_that_is_more_than_a_frame_ahead_waits_for_one_that_soon_has_a_frame():
     ahead = waits("a", turn=0.021)
-    assert decide([ahead], [flies(3)], 0.0, 0.0, [comes("b", 0.01)]) == Hold((("s", "b"),))
+    assert decide([ahead], load(flies(3)), 0.0, 0.0, [comes("b", 0.01)]) == Decision(awaited=(("s", "b"),))
     others = [comes("b", 0.012), comes("c", 0.0, priority=60), comes("d", 0.0, group="other")]
     for coming in ([], others):
-        assert isinstance(decide([ahead], [flies(3)], 0.0, 0.0, coming), Admit)
+        assert admitted([ahead], [flies(3)], coming=coming) == "a"
     # Nobody is waited for while the device could run dry.
-    assert isinstance(decide([ahead], [flies(2)], 0.0, 0.0, [comes("b", 0.0)]), Admit)
+    assert admitted([ahead], [flies(2)], coming=[comes("b", 0.0)]) == "a"
 
 
 def test_work_of_lower_priority_is_overtaken_but_for_the_batch_that_runs():
@@ -117,15 +133,14 @@ def test_another_group_gets_no_more_of_the_device_than_ones_own_meanwhile():
 
 def test_another_service_gets_meanwhile_no_more_than_its_share_is_to_ones_own():
     """With a half reserved, three quarters and one quarter: a third of the own work, or three times as much."""
-    load = [flies(5), flies(50, group="other")]
+    in_flight = [flies(5), flies(50, group="other")]
     for reserves, needed in (({"service": 0.5}, 0.05 + 0.02 + 0.02), ({"other": 0.5}, 0.05 + 0.18 + 0.02)):
-        for deadline, expected in ((needed + 0.001, Admit), (needed - 0.001, Hold)):
-            decision = decide([waits("a", deadline=deadline)], load, 0.0, 0.0, reserves=reserves)
-            assert isinstance(decision, expected)
+        assert admitted([waits("a", deadline=needed + 0.001)], in_flight, reserves=reserves) == "a"
+        assert admitted([waits("a", deadline=needed - 0.001)], in_flight, reserves=reserves) is None
 
 
 def test_a_service_gets_no_more_of_the_device_for_having_several_groups():
-    others = [InFlight(("other", name), 50, 50, 0.5) for name in "xyz"]
+    others = [Flies(50, ("other", name)) for name in "xyz"]
     assert admitted([waits("a", deadline=0.051)], [flies(1), *others]) == "a"
     assert admitted([waits("a", deadline=0.049)], [flies(1), *others]) is None
 
@@ -154,15 +169,34 @@ loads = st.lists(
 
 
 absentees = st.lists(st.builds(comes, st.sampled_from("uvwxyz"), st.floats(0, 1)), max_size=3)
+crowds = st.lists(frames, min_size=1, max_size=6, unique_by=lambda each: each.stream)
 
 
-@given(st.lists(frames, min_size=1, max_size=6, unique_by=lambda each: each.stream), loads, absentees)
+@given(crowds, loads, absentees)
 def test_whoever_is_held_has_something_in_flight_whose_end_asks_again(waiting, in_flight, coming):
-    decision = decide(waiting, in_flight, 0.0, 0.05, coming)
-    if isinstance(decision, Hold):
-        assert {frame.group for frame in waiting} <= {each.group for each in in_flight}
-    if isinstance(decision, Refuse):
-        assert decision.streams, "asking again makes progress"
+    decided = load(*in_flight)
+    decision = decide(waiting, decided, 0.0, 0.05, coming)
+    started = {each.stream for each in decision.admitted}
+    held = [frame for frame in waiting if frame.stream not in started.union(decision.refused)]
+    assert all(decided.frames(frame.group, 0) for frame in held)
+
+
+@given(crowds, loads, absentees, st.sampled_from([{}, {"other": 0.5}]))
+def test_all_is_decided_at_once(waiting, in_flight, coming, reserves):
+    """Of those that are left nobody could have started as well, nor is there one more to be refused."""
+    decided = load(*in_flight)
+    first = decide(waiting, decided, 0.0, 0.05, coming, reserves)
+    over = {each.stream for each in first.admitted}.union(first.refused)
+    second = decide([frame for frame in waiting if frame.stream not in over], decided, 0.0, 0.05, coming, reserves)
+    assert not second.admitted
+    assert not second.refused
+
+
+def test_nobody_else_takes_the_place_of_a_frame_that_does_not_fit_once_the_device_has_enough():
+    first, *others = [waits(name, turn=turn) for turn, name in enumerate("abcd")]
+    hurried = replace(first, deadline=0.025)
+    decision = decide([hurried, *others], load(flies(1)), 0.0, 0.0)
+    assert [each.stream[1] for each in decision.admitted] == ["b", "c"]
 
 
 def promise(expected: float = 0.1, admitted_at: float = 0.0, objective: float = 0.2) -> Promise:

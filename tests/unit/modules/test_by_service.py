@@ -14,12 +14,13 @@ STREAMS = st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"))
 def test_it_holds_what_was_put_in_and_not_taken_out(steps):
     kept, plain = ByService[int](), {}
     for stream, value in steps:
-        before = kept.pop(stream) if value is None else kept.put(stream, value)
-        assert before == plain.get(stream)
-        if value is None:
-            plain.pop(stream, None)
-        else:
+        if value is not None:
+            assert kept.put(stream, value) == plain.get(stream)
             plain[stream] = value
+        elif stream in plain:
+            assert kept.take(stream) == plain.pop(stream)
+        else:
+            kept.discard(stream)
         assert (len(kept), kept.get(stream), stream in kept) == (len(plain), value, value is not None)
     assert dict(kept.items()) == plain
     for service in "abc":

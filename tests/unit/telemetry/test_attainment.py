@@ -8,30 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepilot.contract.observed import FrameCounts
+from framepilot_app.frames import Ended
 from framepilot_app.telemetry.attainment import ENOUGH, LONGEST_S, SPAN_S, AttainmentWindow
-
-
-def counts(within: int, late: int = 0, **dropped: int) -> FrameCounts:
-    return FrameCounts(delivered=within + late, within=within, dropped=dropped)
 
 
 def window(seconds: Iterable[tuple[int, int]], objective_ms: float = 200) -> AttainmentWindow:
     """A reading each second, beginning with none; in each so many frames ended, and so many of them within it."""
     found = AttainmentWindow()
     ended = within = 0
-    found.add(0, objective_ms, counts(0))
+    found.add(0, objective_ms, Ended(0, 0))
     for at, (more, more_within) in enumerate(seconds, start=1):
         ended, within = ended + more, within + more_within
-        found.add(at, objective_ms, counts(within, ended - within))
+        found.add(at, objective_ms, Ended(ended, within))
     return found
-
-
-def test_every_frame_that_was_taken_on_counts_and_one_that_was_skipped_does_not() -> None:
-    found = AttainmentWindow()
-    found.add(0, 200, counts(1000, superseded=1, still=2))
-    found.add(1, 200, counts(1160, late=10, overload=20, error=10, superseded=5001, still=7002))
-    assert found.share(200) == 160 / 200
 
 
 def test_of_few_frames_nothing_is_said() -> None:
@@ -59,10 +48,10 @@ def test_frames_of_long_ago_are_forgotten_though_none_came_since() -> None:
 def test_another_objective_begins_anew() -> None:
     found = window([(200, 0)])
     assert found.share(100) is None
-    found.add(2, 100, counts(0, 200))
+    found.add(2, 100, Ended(200, 0))
     assert found.share(100) is None
     assert found.share(200) is None
-    found.add(3, 100, counts(150, 250))
+    found.add(3, 100, Ended(400, 150))
     assert found.share(100) == 0.75
 
 

@@ -1,4 +1,4 @@
-"""The decision at the gate: which waiting frame may start now. No clock, no torch, no thread.
+"""The decision at the gate: which waiting frames may start now. No clock, no torch, no thread.
 
 A frame is let in when the work in flight ahead of it leaves it time to make its deadline, and not before the device has
 use for it: what waits at the gate can still be exchanged for a newer frame, and costs nothing but its picture. So under
@@ -16,11 +16,8 @@ from typing import Final
 
 from framepilot.contract.events import StreamKey
 from framepilot.scheduling.limits import NO_LIMITS, Allowance
+from framepilot.scheduling.load import Group, Load
 from framepilot.scheduling.reserves import NOTHING_RESERVED, shares_of
-
-Group = tuple[str, ...]
-"""Whose frames are served first come, first served: the newest streams of a service, or one lossless stream. The first
-part is the service's name."""
 
 START_S: Final = 0.02
 HALF_LIFE_S: Final = 10.0
@@ -81,20 +78,6 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
-class InFlight:
-    """Frames that were let in and have not ended, of one group and priority; `work` is in device seconds.
-
-    Groups take turns on the device: services by their shares of it, those of one service evenly; within a group it is
-    first come, first served.
-    """
-
-    group: Group
-    priority: int
-    frames: int
-    work: float
-
-
-@dataclass(frozen=True, slots=True)
 class Promise:
     """What was expected of a frame when it was let in: `expected` seconds until its end, without the margin."""
 
@@ -104,101 +87,93 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Admit:
+class Admitted:
     """The stream's frame starts now; without a promise if it may well be late, but nothing speaks for waiting."""
 
     stream: StreamKey
+    work: float
     promise: Promise | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """The frames of these streams could not make their deadlines any more, even with nothing ahead of them."""
+class Decision:
+    """Who starts now, in this order, and who will not. Nobody else may until a frame in flight has ended or another one
+    has come, or, if it is sooner, until a time.
 
-    streams: tuple[StreamKey, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Nobody may start until a frame in flight has ended or another one has come, or, if it is sooner, until a time.
-
-    `awaited`: whose turn it is. `until`: monotonic seconds, when a service that is ahead of its limit may go on.
+    `refused`: could not make their deadlines any more, even with nothing ahead of them. `awaited`: whose turn it is.
+    `until`: monotonic seconds, when a service that is ahead of its limit may go on.
     """
 
+    admitted: tuple[Admitted, ...] = ()
+    refused: tuple[StreamKey, ...] = ()
     awaited: tuple[StreamKey, ...] = ()
     until: float = math.inf
 
 
-Decision = Admit | Refuse | Hold
-
-
 def decide(
     waiting: Sequence[Waiting],
-    in_flight: Sequence[InFlight],
+    load: Load,
     now: float,
     longest_batch: float,
     coming: Sequence[Coming] = (),
     reserves: Mapping[str, float] = NOTHING_RESERVED,
     limits: Mapping[str, Allowance] = NO_LIMITS,
 ) -> Decision:
-    """What to do now; ask again after `Admit` and `Refuse`.
+    """What to do now. Asked again at once, of those that are left, it lets nobody in.
 
     Args:
         waiting: at most one frame of each stream.
-        in_flight: all that has started and not ended, with at least one frame each.
+        load: all that has started and not ended; who is let in is added to it.
         now: monotonic seconds.
         longest_batch: seconds for which a batch of less urgent work can hold the device.
         coming: streams that will soon have a frame.
         reserves: what services reserved of the device's time, 0..1.
         limits: of services that have one.
     """
-    own: dict[Group, list[InFlight]] = {each.group: [] for each in waiting}
-    for each in in_flight:
-        if each.group in own:
-            own[each.group].append(each)
-    services = {each.group[0] for each in waiting}.union(each.group[0] for each in in_flight)
-    shares = shares_of(services, reserves)
-    frames: dict[tuple[Group, int], int] = {}
-    hopeless: list[StreamKey] = []
+    shares = shares_of(load.services.union(each.group[0] for each in waiting), reserves) if reserves else None
+    admitted: list[Admitted] = []
+    refused: list[StreamKey] = []
     kept_free: set[tuple[Group, int]] = set()
     awaited: list[StreamKey] = []
     until = math.inf
     for frame in sorted(waiting, key=lambda each: (-each.priority, each.turn)):
-        key = frame.group, frame.priority
         limit = limits.get(frame.group[0])
         if limit is not None and limit.free_at > now:
             # The later it starts the newer it is, and it could not run any sooner.
             until = min(until, limit.free_at)
             continue
-        if key not in frames:
-            frames[key] = frames_ahead(frame.group, frame.priority, own[frame.group])
-        if frames[key] and now + frame.cost.alone > frame.deadline:
-            hopeless.append(frame.stream)
+        frames = load.frames(frame.group, frame.priority)
+        if frames and now + frame.cost.alone > frame.deadline:
+            refused.append(frame.stream)
             continue
-        if key in kept_free or frames[key] >= frame.room:
+        enough = busy(frames, frame.room)
+        key = frame.group, frame.priority
+        if frames >= frame.room or (enough and key in kept_free):
             continue
-        if busy(frames[key], frame.room) and (before := _before(frame, coming)):
+        if enough and (before := _before(frame, coming)):
             kept_free.add(key)
             awaited += before
             continue
-        ahead = _ahead(frame, own[frame.group], in_flight, longest_batch, shares)
+        ahead = load.ahead(frame.group, frame.priority, frame.cost.work, longest_batch, shares)
         if limit is not None:
-            ahead = max(ahead, _own(frame, in_flight) / limit.limit)
+            ahead = max(ahead, load.work(frame.group[0], frame.priority) / limit.limit)
         expected = ahead + frame.cost.alone
         time = frame.deadline - now
         # With little ahead of it, waiting would not make it safer.
-        margin = min(frame.margin, MOST_SHARE * time) if busy(frames[key], frame.room) else 0.0
-        if expected + margin <= time:
-            return Admit(frame.stream, Promise(now, expected, frame.deadline))
-        if not frames[key]:
-            # Nothing of its group will end and ask again, so it is not held; and no estimate, however wrong, can keep
-            # a group out for good.
-            return Admit(frame.stream, None)
-        if busy(frames[key], frame.room):
+        margin = min(frame.margin, MOST_SHARE * time) if enough else 0.0
+        fits = expected + margin <= time
+        if fits or not frames:
+            # With nothing of its group in flight nothing will end and ask again, so it is not held; and no estimate,
+            # however wrong, can keep a group out for good.
+            promise = Promise(now, expected, frame.deadline) if fits else None
+            admitted.append(Admitted(frame.stream, frame.cost.work, promise))
+            load.start(frame.group, frame.priority, frame.cost.work)
+        else:
             # Its stream's next frame will be younger, and may fit: if others took the place, then those whose frames
-            # come just when one becomes free would get more than their share.
+            # come just when one becomes free would get more than their share. But nobody is kept out while the device
+            # could run dry.
             kept_free.add(key)
-    return Refuse(tuple(hopeless)) if hopeless else Hold(tuple(awaited), until)
+    return Decision(tuple(admitted), tuple(refused), tuple(awaited), until)
 
 
 def _before(frame: Waiting, coming: Iterable[Coming]) -> list[StreamKey]:
@@ -215,54 +190,9 @@ def _before(frame: Waiting, coming: Iterable[Coming]) -> list[StreamKey]:
     ]
 
 
-def frames_ahead(group: Group, priority: int, in_flight: Iterable[InFlight]) -> int:
-    """How many frames of a group are in flight that one of this priority does not overtake."""
-    return sum(each.frames for each in in_flight if each.group == group and each.priority >= priority)
-
-
 def busy(frames: int, room: int) -> bool:
     """Whether so many frames in flight keep the device busy for a while; otherwise turns count no more."""
     return frames >= OVERTAKE_BELOW * room
-
-
-def _ahead(
-    frame: Waiting,
-    of_group: Iterable[InFlight],
-    in_flight: Iterable[InFlight],
-    longest_batch: float,
-    shares: Mapping[str, float],
-) -> float:
-    """Device seconds until a frame that is let in now has its turn; `of_group` is what is in flight of its group.
-
-    Its own group's work goes before it, and that of higher priorities. Another group of its service and priority takes
-    turns with its own, so it gets no more meanwhile than the own one; another service gets as much more or less as its
-    share of the device is than that of the own one. Of lower priorities only a batch that runs already counts.
-    """
-    own = sum(each.work for each in of_group if each.priority == frame.priority)
-    within = higher = lower = 0.0
-    service, priority, group = frame.group[0], frame.priority, frame.group
-    beside: dict[str, float] = {}
-    # Of a hundred services, this is most of what it takes to let a frame in.
-    for each in in_flight:
-        if each.priority == priority:
-            other = each.group[0]
-            if other != service:
-                beside[other] = beside.get(other, 0.0) + each.work
-            elif each.group != group:
-                within += min(each.work, own + frame.cost.work)
-        elif each.priority > priority:
-            higher += each.work
-        else:
-            lower += each.work
-    turns = (own + within + frame.cost.work) / shares[service]
-    others = sum(min(work, turns * shares[other]) for other, work in beside.items())
-    return own + within + higher + others + min(lower, longest_batch)
-
-
-def _own(frame: Waiting, in_flight: Iterable[InFlight]) -> float:
-    """Device seconds of its service's work that goes before a frame that is let in now."""
-    service = frame.group[0]
-    return sum(each.work for each in in_flight if each.group[0] == service and each.priority >= frame.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,23 @@ class ByService(Generic[T]):
         self._length += before is None
         return before
 
-    def pop(self, stream: StreamKey) -> T | None:
-        """Take it out, if it is there."""
-        own = self._of.get(stream[0], {})
-        value = own.pop(stream, None)
-        if value is not None:
-            self._length -= 1
-            if not own:
-                del self._of[stream[0]]
+    def take(self, stream: StreamKey) -> T:
+        """Take out what is there.
+
+        Raises:
+            KeyError: nothing is.
+        """
+        own = self._of[stream[0]]
+        value = own.pop(stream)
+        self._length -= 1
+        if not own:
+            del self._of[stream[0]]
         return value
+
+    def discard(self, stream: StreamKey) -> None:
+        """Take it out, if it is there."""
+        if stream in self:
+            self.take(stream)
 
     def items(self, service: str | None = None) -> Iterator[tuple[StreamKey, T]]:
         """Of one service, or of all (None)."""

@@ -115,7 +115,9 @@ class DeviceThread:
         return self._thread.is_alive()
 
     def set_modules(self, modules: tuple[Module, ...]) -> None:
-        """The modules whose lanes it serves, from the next batch on."""
+        """The modules whose lanes it serves, from the next batch on; called often."""
+        if modules == self._modules:
+            return
         self._modules = modules
         self._longest_s = None
         self._wake.set()

@@ -2,34 +2,37 @@
 
 It keeps what the pure decision (`framepilot.scheduling.admission`) looks at: who waits, what is in flight and what it
 costs, whose turn it is, and how far estimates can be trusted. It is asked whenever a frame comes or has ended.
+
+Nobody waits at the gate for another thread: what has happened is put into a box, and whoever finds nobody at work there
+works off all of it (flat combining, Hendler et al., SPAA '10). With a hundred services, threads that stop for each other
+cost more than what there is to be decided.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from framepilot.contract.events import StreamKey
 from framepilot.scheduling.admission import (
-    Admit,
+    Admitted,
     Coming,
     Cost,
-    Group,
-    Hold,
-    InFlight,
     Margin,
     Promise,
     Turns,
     Waiting,
     busy,
     decide,
-    frames_ahead,
 )
 from framepilot.scheduling.limits import NO_LIMITS, Allowance
+from framepilot.scheduling.load import Group, Load
 from framepilot.scheduling.reserves import NOTHING_RESERVED
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Outcome
 from framepilot_app.modules.by_service import ByService
@@ -129,70 +132,116 @@ class Gate:
     ) -> None:
         """`soon` runs what it is given, on a worker, and `later` in some seconds; `limits` are those in force."""
         self._later = later
-        self._look_again_at = math.inf
         self._limits = limits
         self._longest_batch_s = longest_batch_s
         self._soon = soon
-        self._look_due = False
         self._clock = clock
+        self._reserves = NOTHING_RESERVED
+        self._look_due = False
+        self._inbox: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
+        # All below is of whoever has the lock.
+        self._look_again_at = math.inf
         self._waiting: ByService[_Waiting] = ByService()
         self._started: dict[Journey, _Started] = {}
-        # By group and priority.
-        self._in_flight: dict[Group, dict[int, InFlight]] = {}
+        self._load = Load()
         self._turns = Turns()
-        self._reserves = NOTHING_RESERVED
         self._visits: ByService[_Visits] = ByService()
         self._awaited: frozenset[StreamKey] = frozenset()
         self._margins: dict[MarginKey, Margin] = {}
+        self._to_look_at: set[str] | None = set()
+        """The services of which a frame may be able to start now; None: all."""
+        self._consequences: list[Callable[[], None]] = []
+        """What the entrances are to be told, without the lock."""
 
     def reserve(self, reserves: Mapping[str, float]) -> None:
         """What each service reserved of the device's time, 0..1; in force from the next look on."""
-        self._reserves = reserves
+        self._reserves = {service: share for service, share in reserves.items() if share > 0}
 
     def wait(self, journey: Journey, entrance: Entrance, room: Callable[[], int]) -> None:
         """A newest stream's frame: it starts when its turn comes, and takes the place of the one that waits, if any."""
-        with self._lock:
-            superseded = self._waiting.put(journey.frame.stream, _Waiting(journey, entrance, room))
-            self._visit(journey.frame, skipped=superseded is not None)
-            changed = self._may_start(journey.frame, room())
-            few = len(self._waiting) <= FEW
-        if changed:
-            self._look(None if few else journey.frame.id.service)
-        if superseded is not None:
-            superseded.entrance.refuse(superseded.journey, DropReason.SUPERSEDED)
+        self._post(functools.partial(self._came, _Waiting(journey, entrance, room), self._clock()))
 
     def started(self, journey: Journey) -> None:
         """A lossless stream's frame has started: it is never refused, but others have to reckon with it."""
-        frame = journey.frame
-        with self._lock:
-            self._start(journey, frame.stream, journey.graph.cost().work, None)
+        self._inbox.append(functools.partial(self._began, journey))
 
     def ended(self, journey: Journey, outcome: Outcome) -> None:
         """A frame that was started has ended."""
-        with self._lock:
-            started = self._started.pop(journey)
-            self._count(started, -1)
-            if started.promise is not None:
-                self._learn(journey, started.promise, outcome)
-        self._look_soon()
+        self._inbox.append(functools.partial(self._over, journey, outcome, self._clock()))
+        # Frames end by batches: one look is enough for all of them.
+        if not self._look_due:
+            self._look_due = True
+            self._soon(self._look_now)
 
     def forget(self, stream: StreamKey) -> None:
         """A stream is gone."""
-        with self._lock:
-            self._turns.forget(stream)
-            self._visits.pop(stream)
+        self._post(functools.partial(self._gone, stream))
 
-    def _learn(self, journey: Journey, promise: Promise, outcome: Outcome) -> None:
+    def _look_now(self) -> None:
+        self._look_due = False
+        self._post(self._look_at_all)
+
+    def _post(self, task: Callable[[], None]) -> None:
+        self._inbox.append(task)
+        # Whoever has the lock looks into the box again after it has let go of it.
+        while self._inbox and self._lock.acquire(blocking=False):
+            try:
+                consequences = self._work_off()
+            finally:
+                self._lock.release()
+            for consequence in consequences:
+                consequence()
+
+    def _work_off(self) -> list[Callable[[], None]]:
+        """What is in the box by now; what comes meanwhile must not keep waiting those who are let in."""
+        for _ in range(len(self._inbox)):
+            self._inbox.popleft()()
+        services, self._to_look_at = self._to_look_at, set()
+        if services is None or services:
+            self._look(services)
+        consequences, self._consequences = self._consequences, []
+        return consequences
+
+    def _came(self, waiting: _Waiting, now: float) -> None:
+        frame = waiting.journey.frame
+        superseded = self._waiting.put(frame.stream, waiting)
+        self._visit(frame, now, skipped=superseded is not None)
+        if superseded is not None:
+            self._refuse(superseded, DropReason.SUPERSEDED)
+        if self._to_look_at is not None and self._may_start(frame, waiting.room()):
+            if len(self._waiting) <= FEW:
+                self._look_at_all()
+            else:
+                self._to_look_at.add(frame.id.service)
+
+    def _began(self, journey: Journey) -> None:
+        frame, work = journey.frame, journey.graph.cost().work
+        self._started[journey] = _Started(frame.stream, frame.priority, work, None)
+        self._load.start(frame.stream, frame.priority, work)
+
+    def _over(self, journey: Journey, outcome: Outcome, now: float) -> None:
+        started = self._started.pop(journey)
+        self._load.end(started.group, started.priority, started.work)
+        if started.promise is not None:
+            self._learn(journey, started.promise, outcome, now)
+
+    def _gone(self, stream: StreamKey) -> None:
+        self._turns.forget(stream)
+        self._visits.discard(stream)
+
+    def _look_at_all(self) -> None:
+        self._to_look_at = None
+
+    def _learn(self, journey: Journey, promise: Promise, outcome: Outcome, now: float) -> None:
         """What came of an estimate; of a frame on which a model failed nothing is to be learned."""
         late = isinstance(outcome, Dropped) and outcome.reason is DropReason.LATE
         if late or isinstance(outcome, Delivered):
             key = (journey.frame.id.service, journey.frame.priority)
             margin = self._margins.get(key, Margin())
-            self._margins[key] = margin.after(promise, self._clock(), late=late)
+            self._margins[key] = margin.after(promise, now, late=late)
 
-    def _visit(self, frame: Frame, *, skipped: bool) -> None:
-        now = self._clock()
+    def _visit(self, frame: Frame, now: float, *, skipped: bool) -> None:
         visits = self._visits.get(frame.stream)
         if visits is None:
             self._visits.put(frame.stream, _Visits((frame.id.service,), frame.priority, now))
@@ -207,7 +256,7 @@ class Gate:
         Most frames come so under overload, and a look at fifty streams takes its time.
         """
         service = frame.id.service
-        ahead = frames_ahead((service,), frame.priority, self._in_flight.get((service,), {}).values())
+        ahead = self._load.frames((service,), frame.priority)
         return ahead < room and not (
             busy(ahead, room)
             and frame.stream not in self._awaited
@@ -218,88 +267,52 @@ class Gate:
             )
         )
 
-    def _look_soon(self) -> None:
-        """Frames end by batches: one look is enough for all of them."""
-        with self._lock:
-            due, self._look_due = self._look_due, True
-        if not due:
-            self._soon(self._look_now)
-
-    def _look_now(self) -> None:
-        with self._lock:
-            self._look_due = False
-        self._look()
-
     def _look_again(self, at: float, now: float) -> None:
         """By then at the latest, though no frame may come or end."""
         if at < self._look_again_at:
             self._look_again_at = at
-            self._later(at - now, self._look_at_last)
+            self._later(at - now, functools.partial(self._post, self._look_at_last))
 
     def _look_at_last(self) -> None:
-        with self._lock:
-            self._look_again_at = math.inf
-        self._look()
+        self._look_again_at = math.inf
+        self._look_at_all()
 
-    def _look(self, service: str | None = None) -> None:
-        """Let in and refuse until nothing is left to be done; frames of one service, or of all (None)."""
-        admitted: list[_Waiting] = []
-        refused: list[_Waiting] = []
-        with self._lock:
-            now, longest_s, reserves, limits = self._clock(), self._longest_batch_s(), self._reserves, self._limits()
-            candidates = self._candidates(now, service)
-            coming = self._coming(now, dict.fromkeys(stream[0] for stream in candidates))
-            awaited: tuple[StreamKey, ...] = ()
-            while candidates:
-                waiting = [each for _, each in candidates.values()]
-                decision = decide(waiting, self._all_in_flight(), now, longest_s, coming, reserves, limits)
-                if isinstance(decision, Hold):
-                    awaited = decision.awaited
-                    self._look_again(decision.until, now)
-                    break
-                if isinstance(decision, Admit):
-                    each, _ = candidates.pop(decision.stream)
-                    admitted.append(each)
-                    self._waiting.pop(decision.stream)
-                    self._admit(each.journey, decision.promise)
-                else:
-                    for stream in decision.streams:
-                        each, _ = candidates.pop(stream)
-                        refused.append(each)
-                        self._waiting.pop(stream)
-            elsewhere = {stream for stream in self._awaited if service not in {None, stream[0]}}
-            self._awaited = frozenset(elsewhere.union(awaited))
-        for each in admitted:
-            each.entrance.let_in(each.journey)
-        for each in refused:
-            each.entrance.refuse(each.journey, DropReason.OVERLOAD)
+    def _look(self, services: Iterable[str] | None) -> None:
+        """Let in and refuse what can be, of these services or of all (None)."""
+        now = self._clock()
+        candidates = self._candidates(now, services)
+        decision = decide(
+            candidates,
+            self._load,
+            now,
+            self._longest_batch_s(),
+            self._coming(now, dict.fromkeys(each.stream[0] for each in candidates)),
+            self._reserves,
+            self._limits(),
+        )
+        for admitted in decision.admitted:
+            self._admit(admitted)
+        for stream in decision.refused:
+            self._refuse(self._waiting.take(stream), DropReason.OVERLOAD)
+        if decision.until < math.inf:
+            self._look_again(decision.until, now)
+        elsewhere = set() if services is None else {each for each in self._awaited if each[0] not in services}
+        self._awaited = frozenset(elsewhere.union(decision.awaited))
 
-    def _admit(self, journey: Journey, promise: Promise | None) -> None:
+    def _admit(self, admitted: Admitted) -> None:
+        """The load has it already."""
+        waiting = self._waiting.take(admitted.stream)
+        journey = waiting.journey
         frame = journey.frame
-        work = journey.graph.cost().work
-        self._turns.charge(frame.stream, frame.priority, work)
+        self._turns.charge(frame.stream, frame.priority, admitted.work)
         if (visits := self._visits.get(frame.stream)) is not None:
-            visits.let_in(work)
-        self._start(journey, (frame.id.service,), work, promise)
+            visits.let_in(admitted.work)
+        group = (frame.id.service,)
+        self._started[journey] = _Started(group, frame.priority, admitted.work, admitted.promise)
+        self._consequences.append(functools.partial(waiting.entrance.let_in, journey))
 
-    def _start(self, journey: Journey, group: Group, work: float, promise: Promise | None) -> None:
-        self._started[journey] = started = _Started(group, journey.frame.priority, work, promise)
-        self._count(started, 1)
-
-    def _count(self, started: _Started, frames: int) -> None:
-        """So many frames more of a group are in flight."""
-        own = self._in_flight.setdefault(started.group, {})
-        before = own.get(started.priority, InFlight(started.group, started.priority, 0, 0.0))
-        if before.frames + frames == 0:
-            del own[started.priority]
-        else:
-            work = before.work + frames * started.work
-            own[started.priority] = InFlight(started.group, started.priority, before.frames + frames, work)
-        if not own:
-            del self._in_flight[started.group]
-
-    def _all_in_flight(self) -> list[InFlight]:
-        return [each for group in self._in_flight.values() for each in group.values()]
+    def _refuse(self, waiting: _Waiting, reason: DropReason) -> None:
+        self._consequences.append(functools.partial(waiting.entrance.refuse, waiting.journey, reason))
 
     def _coming(self, now: float, services: Iterable[str]) -> list[Coming]:
         """Of these services, as nobody waits for another one's."""
@@ -310,31 +323,31 @@ class Gate:
             if visits.soon(now) and stream not in self._waiting
         ]
 
-    def _candidates(self, now: float, service: str | None) -> dict[StreamKey, tuple[_Waiting, Waiting]]:
+    def _candidates(self, now: float, services: Iterable[str] | None) -> list[Waiting]:
         costs: dict[Graph, Cost] = {}
         margins: dict[MarginKey, float] = {}
         rooms: dict[Callable[[], int], int] = {}
-        candidates = {}
-        for stream, waiting in self._waiting.items(service):
-            frame, graph = waiting.journey.frame, waiting.journey.graph
-            key = (frame.id.service, frame.priority)
-            if graph not in costs:
-                costs[graph] = graph.cost()
-            if key not in margins:
-                margins[key] = self._margins.get(key, Margin()).seconds(now)
-            if waiting.room not in rooms:
-                rooms[waiting.room] = waiting.room()
-            candidates[stream] = (
-                waiting,
-                Waiting(
-                    stream=stream,
-                    group=(frame.id.service,),
-                    priority=frame.priority,
-                    turn=self._turns.turn(stream, frame.priority, costs[graph].work),
-                    deadline=frame.deadline,
-                    cost=costs[graph],
-                    margin=margins[key],
-                    room=rooms[waiting.room],
-                ),
-            )
+        candidates = []
+        for service in (None,) if services is None else services:
+            for stream, waiting in self._waiting.items(service):
+                frame, graph = waiting.journey.frame, waiting.journey.graph
+                key = (frame.id.service, frame.priority)
+                if graph not in costs:
+                    costs[graph] = graph.cost()
+                if key not in margins:
+                    margins[key] = self._margins.get(key, Margin()).seconds(now)
+                if waiting.room not in rooms:
+                    rooms[waiting.room] = waiting.room()
+                candidates.append(
+                    Waiting(
+                        stream=stream,
+                        group=(frame.id.service,),
+                        priority=frame.priority,
+                        turn=self._turns.turn(stream, frame.priority, costs[graph].work),
+                        deadline=frame.deadline,
+                        cost=costs[graph],
+                        margin=margins[key],
+                        room=rooms[waiting.room],
+                    )
+                )
         return candidates

@@ -77,6 +77,7 @@ class Merger:
     def __init__(self, device: DeviceThread, engines: StageEngines) -> None:
         self._device = device
         self._engines = engines
+        self._seen: list[tuple[Module, Lane | None]] = []
         self._modules: dict[str, Module] = {}
         self._lanes: dict[str, Lane] = {}
         self._task: asyncio.Task[None] | None = None
@@ -84,8 +85,12 @@ class Merger:
 
     def follow(self, modules: Iterable[Module]) -> None:
         """These modules are there; called often."""
+        seen = [(module, module.lane) for module in modules]
+        if seen == self._seen:
+            return
+        self._seen = seen
         # Where one was declared again while its predecessor ends, the new one comes first.
-        self._modules = {f"{module.service}/{module.name}": module for module in reversed([*modules])}
+        self._modules = {f"{module.service}/{module.name}": module for module, _ in reversed(seen)}
         lanes = {
             name: module.lane
             for name, module in self._modules.items()

@@ -37,5 +37,7 @@ class StageWindow:
 
     def latest(self, most: int) -> NDArray[np.float64]:
         """A copy, items x `StageTimes`, the oldest first; at most so many."""
-        items = min(most, self._filled)
-        return np.roll(self._times, -self._next, axis=0)[len(self._times) - items :]
+        first = self._next - min(most, self._filled)
+        if first >= 0:
+            return self._times[first : self._next].copy()
+        return np.concatenate((self._times[first:], self._times[: self._next]))

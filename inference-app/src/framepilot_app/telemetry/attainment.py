@@ -12,8 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from framepilot.contract.observed import FrameCounts
-from framepilot_app.frames import SKIPPED
+from framepilot_app.frames import Ended
 
 SPAN_S: Final = 60.0
 """The share is that of the last minute."""
@@ -27,11 +26,10 @@ LONGEST_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Frames until a monotonic time: those taken on that have ended, and of these those within the objective."""
+    """What had ended at a monotonic time."""
 
     at_s: float
-    ended: int
-    within: int
+    ended: Ended
 
 
 class AttainmentWindow:
@@ -41,13 +39,12 @@ class AttainmentWindow:
         self._readings: deque[Reading] = deque()
         self._objective_ms: float | None = None
 
-    def add(self, at_s: float, objective_ms: float, counts: FrameCounts) -> None:
+    def add(self, at_s: float, objective_ms: float, ended: Ended) -> None:
         """Take a reading under this objective, and forget those that are no longer needed."""
         if objective_ms != self._objective_ms:
             self._readings.clear()
             self._objective_ms = objective_ms
-        skipped = sum(counts.dropped.get(reason, 0) for reason in SKIPPED)
-        now = Reading(at_s, counts.delivered + sum(counts.dropped.values()) - skipped, counts.within)
+        now = Reading(at_s, ended)
         self._readings.append(now)
         while len(self._readings) > 1 and self._needless(now):
             self._readings.popleft()
@@ -56,13 +53,13 @@ class AttainmentWindow:
         """The share of frames within this objective; None while too few have ended under it."""
         if objective_ms != self._objective_ms:
             return None
-        first, last = self._readings[0], self._readings[-1]
-        ended = last.ended - first.ended
-        return None if ended < ENOUGH else round((last.within - first.within) / ended, 6)
+        first, last = self._readings[0].ended, self._readings[-1].ended
+        frames = last.frames - first.frames
+        return None if frames < ENOUGH else round((last.within - first.within) / frames, 6)
 
     def _needless(self, now: Reading) -> bool:
         """Whether the oldest reading is too old, or the one after it goes far enough back."""
         oldest, second = self._readings[0], self._readings[1]
         if now.at_s - oldest.at_s > LONGEST_S:
             return True
-        return now.at_s - second.at_s >= SPAN_S and now.ended - second.ended >= ENOUGH
+        return now.at_s - second.at_s >= SPAN_S and now.ended.frames - second.ended.frames >= ENOUGH

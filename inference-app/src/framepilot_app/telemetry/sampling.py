@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from framepilot_app.modules.module import Module
 from framepilot_app.service import Service
 from framepilot_app.telemetry.history import ModuleSample
-from framepilot_app.telemetry.status import latencies
+from framepilot_app.telemetry.status import quantiles_ms
 
 
 class Sampler:
@@ -33,5 +33,5 @@ def _sample(module: Module, new_items: int) -> ModuleSample:
         module=module.name,
         batch=module.batch.size,
         version=module.lane.version.spec.version if module.lane else None,
-        p99_ms=latencies(module.recent(new_items)).p99 if new_items else None,
+        p99_ms=quantiles_ms(module.recent(new_items), 0.99)[0] if new_items else None,
     )

@@ -143,10 +143,15 @@ def latencies(times: NDArray[np.float64]) -> Latencies:
     """Means of the stages and quantiles of their sum, in milliseconds; `times` are seconds, items x `StageTimes`."""
     if not len(times):
         return Latencies()
-    sums = np.sort(times.sum(axis=1)).tolist()
-    seconds = (*times.mean(axis=0).tolist(), _quantile(sums, 0.5), _quantile(sums, 0.99))
-    pre, queue, infer, post, p50, p99 = (round(1000 * each, 3) for each in seconds)
+    pre, queue, infer, post = (round(1000 * each, 3) for each in times.mean(axis=0).tolist())
+    p50, p99 = quantiles_ms(times, 0.5, 0.99)
     return Latencies(pre=pre, queue=queue, infer=infer, post=post, p50=p50, p99=p99)
+
+
+def quantiles_ms(times: NDArray[np.float64], *shares: float) -> list[float]:
+    """Of the sums of the stages, in milliseconds; `times` as in `latencies`, and not empty."""
+    sums = np.sort(times.sum(axis=1)).tolist()
+    return [round(1000 * _quantile(sums, share), 3) for share in shares]
 
 
 def _quantile(ascending: Sequence[float], share: float) -> float:
