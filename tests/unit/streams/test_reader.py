@@ -131,6 +131,19 @@ def test_who_is_late_does_not_wait_and_loses_no_frame():
     assert collector.times()[40] == pytest.approx(104)
 
 
+def test_who_stood_still_for_long_loses_no_frame_and_goes_on_at_the_pace_of_the_source():
+    time = FakeTime()
+
+    def stand_still(offers):
+        if len(offers) == 10:
+            time.now += 60.0
+
+    collector = Collector(stand_still)
+    read_all(ReaderSettings("test://96x48?frames=50&fps=10"), collector, time=time)
+    assert collector.numbers() == list(range(50))
+    assert collector.times()[10:] == pytest.approx([160.9 + index / 10 for index in range(40)])
+
+
 def test_a_cap_in_real_time_leaves_frames_out_and_numbers_the_others_without_gap():
     collector = Collector()
     read_all(ReaderSettings("test://96x48?frames=50&fps=25", fps=5), collector)

@@ -1,12 +1,17 @@
 """When each frame of a source is due, and which frames a rate cap leaves out: arithmetic on the frame's index.
 
 Due times are multiples of a period counted from the start of the epoch, so lateness never adds up: who is late does
-not wait and so catches up.
+not wait and so catches up. Who is very late, because the process stood still or had no time, does not: a camera keeps
+no frames of minutes for later, and a burst of them would only keep those waiting that come now.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LATEST_S: Final = 1.0
+"""How late, in seconds, a source may be and still catch up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,12 @@ class Pace:
     def due_s(self, index: int) -> float:
         """Seconds from the start of the epoch to the moment at which the source's frame `index` is due."""
         return 0.0 if self.due_fps is None else index / self.due_fps
+
+    def go_on_from(self, started: float, index: int, now: float) -> float:
+        """When the epoch counts as started, now that frame `index` is taken: later, if it was too late to catch up."""
+        if self.due_fps is None or now <= started + self.due_s(index) + LATEST_S:
+            return started
+        return now - self.due_s(index)
 
     def keeps(self, index: int) -> bool:
         """Whether the source's frame `index` is kept; the first always is."""

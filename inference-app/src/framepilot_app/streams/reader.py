@@ -109,6 +109,7 @@ class Reader:
         started = self._clock()
         index = offered = 0
         while self._wait_until(started + pace.due_s(index)):
+            started = pace.go_on_from(started, index, self._clock())
             if pace.keeps(index):
                 began = self._cpu_clock()
                 image = source.read()
