@@ -7,7 +7,9 @@ TorchScript's graphs. Torch must not optimize them (`warm_up`): that takes tens 
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,18 +49,25 @@ class Function:
     Args:
         run: takes the values of the inputs, then `tensors`.
         tensors: those of the script.
-        calls: the functions that it calls. Torch itself does not keep them, and crashes without.
+        form: its text and that of the functions that it calls. Functions of equal forms differ in their tensors only.
+        calls: the functions that it calls, whose tensors are among its own.
     """
 
-    __slots__ = ("_calls", "_kept", "run", "tensors")
+    __slots__ = ("_kept", "form", "run", "runs", "tensors")
 
     def __init__(
-        self, run: Callable[..., Outputs], tensors: tuple[torch.Tensor, ...], calls: tuple[Function, ...] = ()
+        self,
+        run: Callable[..., Outputs],
+        tensors: tuple[torch.Tensor, ...],
+        form: str,
+        calls: tuple[Function, ...] = (),
     ) -> None:
         self.run = run
         self.tensors = tensors
+        self.form = sys.intern(form)
+        self.runs: tuple[Callable[..., Outputs], ...] = (run, *(each for call in calls for each in call.runs))
+        """It and what it calls. Torch itself does not keep what is called, and crashes without."""
         self._kept = kept(tensors)
-        self._calls = calls
 
     def __call__(self, *values: torch.Tensor) -> Outputs:
         """Run it, with Python's lock released."""
@@ -66,6 +75,41 @@ class Function:
         outputs = self.run(*values, *self.tensors)
         del held
         return outputs
+
+
+class Several:
+    """Functions of one form in one call, each as it is by itself: a batch of a hundred heads waits for the lock once."""
+
+    def __init__(self, function: Function, inputs: int, outputs: int) -> None:
+        """`function` is one of them; `inputs` and `outputs` are how many values it takes and gives.
+
+        Raises:
+            RuntimeError: torch does not take the script.
+        """
+        self._runs = function.runs
+        self._outputs = outputs
+        tensors = len(function.tensors)
+        given = [*(f"values[{inputs} * i + {k}]" for k in range(inputs))]
+        own = [*(f"tensors[{tensors} * i + {k}]" for k in range(tensors))]
+        results = "".join(f"o{k}, " for k in range(outputs))
+        self._unit = torch._C.CompilationUnit()  # noqa: SLF001 no public way
+        self._unit.define(
+            "def several(count: int, values: List[Tensor], tensors: List[Tensor]):\n"
+            "    found = []\n"
+            "    for i in range(count):\n"
+            f"        {results}= program({', '.join([*given, *own])})\n"
+            f"        found.extend([{results}])\n"
+            "    return found\n",
+            {"program": function.run}.get,
+        )
+        self._run = self._unit.find_function("several")
+
+    def __call__(self, functions: Sequence[Function], values: Sequence[Sequence[torch.Tensor]]) -> list[Outputs]:
+        """What each gives for its values, with Python's lock released once."""
+        flat = kept([value for each in values for value in each])
+        tensors = kept([tensor for function in functions for tensor in function.tensors])
+        found = iter(self._run(len(functions), flat, tensors))
+        return [tuple(itertools.islice(found, self._outputs)) for _ in functions]
 
 
 def kept(tensors: Sequence[torch.Tensor]) -> object:
@@ -158,7 +202,7 @@ class Script:
         head = ", ".join(f"{name} : Tensor" for name in given)
         text = "\n".join([f"graph({head}):", *self._lines, f"  return ({result})\n"])
         run = torch._C._create_function_from_graph("program", torch._C.parse_ir(text))  # noqa: SLF001 no public way
-        return Function(run, tuple(self._tensors))
+        return Function(run, tuple(self._tensors), text)
 
     def _constant(self, kind: str, text: str) -> str:
         key = f"{kind} {text}"

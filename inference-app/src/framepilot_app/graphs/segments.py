@@ -101,7 +101,8 @@ def _chain(parts: Sequence[Segment], inputs: int, outputs: Sequence[int]) -> Fun
     unit = torch._C.CompilationUnit()  # noqa: SLF001 no public way
     text = f"def program({', '.join(parameters)}):\n{body}    return ({''.join(f's{slot}, ' for slot in outputs)})\n"
     unit.define(text, names.__getitem__)
-    return Function(unit.find_function("program"), tuple(tensors), tuple(part.function for part in parts))
+    calls = tuple(part.function for part in parts)
+    return Function(unit.find_function("program"), tuple(tensors), "".join([text, *(each.form for each in calls)]), calls)
 
 
 def _loop(run: Sequence[Segment], needed: set[int], calls: Sequence[str]) -> Iterator[str]:

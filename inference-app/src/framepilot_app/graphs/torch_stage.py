@@ -66,6 +66,11 @@ class TorchStage:
         """These bytes, by the tensor that several programs may have."""
         return ((form.tensor if form.shared is None else form.shared, form.nbytes) for form in self._forms)
 
+    @property
+    def script(self) -> Function | None:
+        """What runs it; None: it runs from Python."""
+        return self._script
+
     def write_script(self, *inputs: torch.Tensor) -> Generator[None, None, None]:
         """From now on run as a script, if all can be written in one; `inputs` are examples, with which it is run."""
         try:

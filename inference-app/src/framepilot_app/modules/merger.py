@@ -161,7 +161,9 @@ class Merger:
         merged = planned.merged
         stages = [planned.known[contents_of(each.stage)] for each in merged.stages]
         members = {name: lanes[name] for name in merged.members}
-        return JointPlan(merged, members, stages, self._device.device) if members else None
+        before = self._device.together.plan
+        known = before.several if before is not None else {}
+        return JointPlan(merged, members, stages, self._device.device, known) if members else None
 
     def _planned(self, lanes: Mapping[str, Lane], unfit: frozenset[ReadyStage]) -> Planned:
         # Programs that share nothing with anybody run as they do alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class Value:
 
     tensor: torch.Tensor
     rows: Rows
+    _cut: dict[Rows, torch.Tensor] = field(default_factory=dict, compare=False)
+    """What was asked for of it: a hundred heads ask for the same."""
 
     def has(self, rows: Iterable[Prepared]) -> bool:
         """Whether it has them all."""
@@ -33,8 +35,14 @@ class Value:
 
     def of(self, pictures: Sequence[Prepared]) -> torch.Tensor:
         """The rows of these pictures, which may repeat themselves; a view if they lie side by side."""
-        if self.rows == tuple(pictures):
+        rows = tuple(pictures)
+        if self.rows == rows:
             return self.tensor
+        if rows not in self._cut:
+            self._cut[rows] = self._rows(rows)
+        return self._cut[rows]
+
+    def _rows(self, pictures: Rows) -> torch.Tensor:
         places = {picture: place for place, picture in enumerate(self.rows)}
         wanted = [places[picture] for picture in pictures]
         first, last = wanted[0], wanted[-1]
