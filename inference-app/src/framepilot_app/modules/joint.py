@@ -9,11 +9,9 @@ Source: shared stages, batches over pipelines and the results of sub-plans that 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -21,27 +19,22 @@ import torch
 from numpy.typing import NDArray
 
 from framepilot.contract.observed import ObservedStage
-from framepilot_app.graphs.engine import CompiledStage, EngineError, Outputs, first_line
+from framepilot_app.graphs.engine import CompiledStage, EngineError
 from framepilot_app.graphs.identity import Member
 from framepilot_app.graphs.merging import Merged, SharedStage
-from framepilot_app.graphs.script import Several
 from framepilot_app.graphs.torch_engine import as_image
+from framepilot_app.modules.alike import Alike
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.preprocess import Prepared
 from framepilot_app.modules.queue import Item
 from framepilot_app.modules.rows import Rows, Value, array_of, distinct, joined
-from framepilot_app.modules.stages import ReadyStage, choose, in_one_call
+from framepilot_app.modules.stages import ReadyStage, choose
 
 Arrays = list[NDArray[np.float32]]
 
-NONE_KNOWN: Final[Mapping[str, Several]] = MappingProxyType({})
-
 LEAST_S: Final = 1e-9
 """So that shares of what took no time can be told."""
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +72,13 @@ class JointPlan:
         lanes: Mapping[str, Lane],
         ready: Sequence[ReadyStage],
         device: torch.device,
-        known: Mapping[str, Several] = NONE_KNOWN,
+        before: JointPlan | None = None,
     ) -> None:
-        """`lanes` by the names of the plan's programs, `ready` in the order of its stages; `known` is the `several` of
-        the plan before it."""
+        """`lanes` by the names of the plan's programs, `ready` in the order of its stages; `before` is the plan that it
+        takes the place of."""
         self.merged = merged
         self.ready = tuple(ready)
-        self.several = in_one_call(self.ready, known)
-        """By form, what runs stages that are alike in one call."""
+        self.alike = Alike(self.ready, None if before is None else before.alike)
         self.lanes = lanes
         self.asynchronous = device.type != "cpu"
         """Whether a call returns before its work is done."""
@@ -202,14 +194,12 @@ class _Batch:
         for group in self._groups():
             runs = [self._runs[place] for place in group]
             stages = [self._plan.ready[run.index] for run in runs]
-            inputs = [
-                [self._value(name, run.fresh) for name in ready.stage.inputs]
-                for run, ready in zip(runs, stages, strict=True)
-            ]
+            pairs = [*zip(runs, stages, strict=True)]
+            inputs = [[self._value(name, run.fresh) for name in ready.stage.inputs] for run, ready in pairs]
             before = clock()
-            given = self._given(stages, inputs)
+            given = self._plan.alike.run(stages, inputs)
             seconds = clock() - before
-            expected = [ready.latency.seconds(len(run.fresh)) for run, ready in zip(runs, stages, strict=True)]
+            expected = [ready.latency.seconds(len(run.fresh)) for run, ready in pairs]
             scale = seconds / max(sum(expected), LEAST_S)
             for place, run, outputs, part in zip(group, runs, given, expected, strict=True):
                 self._seconds[place] = max(part * scale, LEAST_S)
@@ -276,8 +266,7 @@ class _Batch:
                 # All that it would give is kept.
                 self._keep(run, ())
                 continue
-            script = ready.script
-            own = None if script is None else script.form
+            own = ready.form
             if group and (own is None or own != form or not taken.isdisjoint(ready.stage.inputs)):
                 yield group
                 group, taken = [], set()
@@ -286,17 +275,6 @@ class _Batch:
             taken.update(ready.stage.outputs)
         if group:
             yield group
-
-    def _given(self, stages: Sequence[ReadyStage], inputs: Sequence[Sequence[torch.Tensor]]) -> Sequence[Outputs]:
-        """What stages of one form give."""
-        scripts = [script for ready in stages if (script := ready.script) is not None]
-        if len(scripts) > 1 and (several := self._plan.several.get(scripts[0].form)):
-            try:
-                return several(scripts, inputs)
-            except RuntimeError as error:
-                # One by one they do the same, and say which of them cannot.
-                log.warning("stages failed in one call: %s", first_line(error))
-        return [ready.compiled(*values) for ready, values in zip(stages, inputs, strict=True)]
 
     def _value(self, name: str, rows: Sequence[Prepared]) -> torch.Tensor:
         for value in self._values.get(name, ()):

@@ -162,8 +162,7 @@ class Merger:
         stages = [planned.known[contents_of(each.stage)] for each in merged.stages]
         members = {name: lanes[name] for name in merged.members}
         before = self._device.together.plan
-        known = before.several if before is not None else {}
-        return JointPlan(merged, members, stages, self._device.device, known) if members else None
+        return JointPlan(merged, members, stages, self._device.device, before) if members else None
 
     def _planned(self, lanes: Mapping[str, Lane], unfit: frozenset[ReadyStage]) -> Planned:
         # Programs that share nothing with anybody run as they do alone.

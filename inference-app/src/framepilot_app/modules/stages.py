@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +13,7 @@ from framepilot.scheduling.latency import LatencyModel
 from framepilot_app.graphs.engine import CompiledStage, EngineError, Outputs
 from framepilot_app.graphs.forms import Parameters
 from framepilot_app.graphs.merging import Merged, SharedStage
-from framepilot_app.graphs.script import Function, Several
+from framepilot_app.graphs.script import Function
 from framepilot_app.graphs.stage import Stage
 from framepilot_app.graphs.torch_stage import TorchStage, compile_stage
 from framepilot_app.modules.contest import Contender
@@ -61,6 +61,12 @@ class ReadyStage:
         """What runs it, if that is a script of torch's."""
         return self.compiled.script if isinstance(self.compiled, TorchStage) else None
 
+    @property
+    def form(self) -> str | None:
+        """Stages of equal forms differ in their parameters only; None: it is no script."""
+        script = self.script
+        return None if script is None else script.form
+
     def move(self, compiled: CompiledStage, winner: Contender, agreed: frozenset[str]) -> None:
         """Another engine runs it from the next batch on."""
         self.compiled, self.engine, self.agreed = compiled, winner.name, agreed
@@ -97,20 +103,6 @@ class ReadyStage:
             items=self.items,
             seconds=self.seconds,
         )
-
-
-def in_one_call(stages: Iterable[ReadyStage], known: Mapping[str, Several]) -> dict[str, Several]:
-    """By form, what runs several of these stages in one call; those that are known are taken over."""
-    made: dict[str, Several] = {}
-    once: set[str] = set()
-    for each in stages:
-        if (script := each.script) is None or script.form in made:
-            continue
-        if script.form in once:
-            several = known.get(script.form)
-            made[script.form] = several or Several(script, len(each.stage.inputs), len(each.stage.outputs))
-        once.add(script.form)
-    return made
 
 
 def make_ready(

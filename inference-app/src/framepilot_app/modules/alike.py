@@ -1,0 +1,53 @@
+"""Stages that are alike, as the heads on one backbone are: one form, each with parameters of its own.
+
+Of a batch with a hundred heads every one would be a call into torch, which lets go of Python's lock and waits for it
+afterwards, far longer than the head takes. In one call they wait once; each runs by itself, to the bit as it is alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from framepilot_app.graphs.engine import Outputs, first_line
+from framepilot_app.graphs.script import Several
+from framepilot_app.modules.stages import ReadyStage
+
+log = logging.getLogger(__name__)
+
+
+class Alike:
+    """What runs stages of a plan that are alike. Used by the device thread."""
+
+    def __init__(self, stages: Iterable[ReadyStage], before: Alike | None = None) -> None:
+        """`before` is that of the plan before, of which what is needed still is taken over."""
+        known = {} if before is None else before._several
+        self._several: dict[str, Several] = {}
+        once: set[str] = set()
+        for each in stages:
+            form = each.form
+            if form in once and form not in self._several:
+                several = known.get(form)
+                if several is None and each.script is not None:
+                    several = Several(each.script, len(each.stage.inputs), len(each.stage.outputs))
+                if several is not None:
+                    self._several[form] = several
+            elif form is not None:
+                once.add(form)
+
+    def run(self, stages: Sequence[ReadyStage], inputs: Sequence[Sequence[torch.Tensor]]) -> Sequence[Outputs]:
+        """What stages of one form give, each for its inputs; one stage may be of any.
+
+        Raises:
+            EngineError: one fails on its inputs.
+        """
+        scripts = [script for each in stages if (script := each.script) is not None]
+        if len(scripts) > 1 and (several := self._several.get(scripts[0].form)):
+            try:
+                return several(scripts, inputs)
+            except RuntimeError as error:
+                # One by one they do the same, and say which of them cannot.
+                log.warning("stages failed in one call: %s", first_line(error))
+        return [each.compiled(*values) for each, values in zip(stages, inputs, strict=True)]
