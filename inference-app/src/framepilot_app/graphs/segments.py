@@ -102,7 +102,8 @@ def _chain(parts: Sequence[Segment], inputs: int, outputs: Sequence[int]) -> Fun
     text = f"def program({', '.join(parameters)}):\n{body}    return ({''.join(f's{slot}, ' for slot in outputs)})\n"
     unit.define(text, names.__getitem__)
     calls = tuple(part.function for part in parts)
-    return Function(unit.find_function("program"), tuple(tensors), "".join([text, *(each.form for each in calls)]), calls)
+    form = "".join([text, *(each.form for each in calls)])
+    return Function(unit.find_function("program"), tuple(tensors), form, calls)
 
 
 def _loop(run: Sequence[Segment], needed: set[int], calls: Sequence[str]) -> Iterator[str]:

@@ -23,17 +23,18 @@ class Alike:
 
     def __init__(self, stages: Iterable[ReadyStage], before: Alike | None = None) -> None:
         """`before` is that of the plan before, of which what is needed still is taken over."""
-        known = {} if before is None else before._several
-        self._several: dict[str, Several] = {}
+        known = {} if before is None else before.several
+        self.several: dict[str, Several] = {}
+        """By form, what runs stages of it."""
         once: set[str] = set()
         for each in stages:
             form = each.form
-            if form in once and form not in self._several:
+            if form in once and form not in self.several:
                 several = known.get(form)
                 if several is None and each.script is not None:
                     several = Several(each.script, len(each.stage.inputs), len(each.stage.outputs))
                 if several is not None:
-                    self._several[form] = several
+                    self.several[form] = several
             elif form is not None:
                 once.add(form)
 
@@ -44,7 +45,7 @@ class Alike:
             EngineError: one fails on its inputs.
         """
         scripts = [script for each in stages if (script := each.script) is not None]
-        if len(scripts) > 1 and (several := self._several.get(scripts[0].form)):
+        if len(scripts) > 1 and (several := self.several.get(scripts[0].form)):
             try:
                 return several(scripts, inputs)
             except RuntimeError as error:
