@@ -78,7 +78,7 @@ class Function:
 
 
 class Several:
-    """Functions of one form in one call, each as it is by itself: a batch of a hundred heads waits for the lock once."""
+    """Functions of one form in one call, each as it is by itself: a hundred of them wait for the lock once."""
 
     def __init__(self, function: Function, inputs: int, outputs: int) -> None:
         """`function` is one of them; `inputs` and `outputs` are how many values it takes and gives.

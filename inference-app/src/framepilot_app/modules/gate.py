@@ -4,8 +4,8 @@ It keeps what the pure decision (`framepilot.scheduling.admission`) looks at: wh
 costs, whose turn it is, and how far estimates can be trusted. It is asked whenever a frame comes or has ended.
 
 Nobody waits at the gate for another thread: what has happened is put into a box, and whoever finds nobody at work
-there works off all of it (flat combining, Hendler et al., SPAA '10). With a hundred services, threads that stop for each
-other cost more than what there is to be decided.
+there works off all of it (flat combining, Hendler et al., SPAA '10). With a hundred services, threads that wait for
+each other cost more than what there is to be decided.
 """
 
 from __future__ import annotations
