@@ -92,6 +92,7 @@ class Several:
         given = [*(f"values[{inputs} * i + {k}]" for k in range(inputs))]
         own = [*(f"tensors[{tensors} * i + {k}]" for k in range(tensors))]
         results = "".join(f"o{k}, " for k in range(outputs))
+        names: dict[str, Callable[..., object]] = {"program": function.run, "int": int, "range": range}
         self._unit = torch._C.CompilationUnit()  # noqa: SLF001 no public way
         self._unit.define(
             "def several(count: int, values: List[Tensor], tensors: List[Tensor]):\n"
@@ -100,7 +101,7 @@ class Several:
             f"        {results}= program({', '.join([*given, *own])})\n"
             f"        found.extend([{results}])\n"
             "    return found\n",
-            {"program": function.run}.get,
+            names.__getitem__,
         )
         self._run = self._unit.find_function("several")
 

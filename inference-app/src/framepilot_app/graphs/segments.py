@@ -101,9 +101,9 @@ def _chain(parts: Sequence[Segment], inputs: int, outputs: Sequence[int]) -> Fun
     unit = torch._C.CompilationUnit()  # noqa: SLF001 no public way
     text = f"def program({', '.join(parameters)}):\n{body}    return ({''.join(f's{slot}, ' for slot in outputs)})\n"
     unit.define(text, names.__getitem__)
-    calls = tuple(part.function for part in parts)
-    form = "".join([text, *(each.form for each in calls)])
-    return Function(unit.find_function("program"), tuple(tensors), form, calls)
+    functions = tuple(part.function for part in parts)
+    form = "".join([text, *(each.form for each in functions)])
+    return Function(unit.find_function("program"), tuple(tensors), form, functions)
 
 
 def _loop(run: Sequence[Segment], needed: set[int], calls: Sequence[str]) -> Iterator[str]:

@@ -78,7 +78,7 @@ class JointPlan:
         takes the place of."""
         self.merged = merged
         self.ready = tuple(ready)
-        self.alike = Alike(self.ready, None if before is None else before.alike)
+        self.alike: Alike = Alike(self.ready, None if before is None else before.alike)
         self.lanes = lanes
         self.asynchronous = device.type != "cpu"
         """Whether a call returns before its work is done."""
