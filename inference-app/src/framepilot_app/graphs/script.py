@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -92,7 +93,8 @@ class Several:
         given = [*(f"values[{inputs} * i + {k}]" for k in range(inputs))]
         own = [*(f"tensors[{tensors} * i + {k}]" for k in range(tensors))]
         results = "".join(f"o{k}, " for k in range(outputs))
-        names: dict[str, Callable[..., object]] = {"program": function.run, "int": int, "range": range}
+        # Torch asks for the names of types as well, and knows them itself.
+        names: defaultdict[str, Any] = defaultdict(lambda: None, program=function.run)
         self._unit = torch._C.CompilationUnit()  # noqa: SLF001 no public way
         self._unit.define(
             "def several(count: int, values: List[Tensor], tensors: List[Tensor]):\n"
