@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -34,6 +35,12 @@ class Ended(NamedTuple):
 
     frames: int
     within: int
+
+    @classmethod
+    def of(cls, delivered: int, within: int, dropped: Mapping[str, int]) -> Ended:
+        """From an account, whose drops are by reason."""
+        skipped = sum(dropped.get(reason, 0) for reason in SKIPPED)
+        return cls(delivered + sum(dropped.values()) - skipped, within)
 
 
 @dataclass(frozen=True, slots=True)

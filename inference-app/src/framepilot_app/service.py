@@ -23,7 +23,7 @@ from framepilot.contract.observed import FrameCounts
 from framepilot_app.control.journal import Journal
 from framepilot_app.control.rollout import ModuleRollouts
 from framepilot_app.credentials import NO_CREDENTIALS, Credentials
-from framepilot_app.frames import SKIPPED, Delivered, Ended, Outcome
+from framepilot_app.frames import Delivered, Ended, Outcome
 from framepilot_app.models.model import UnavailableError
 from framepilot_app.models.store import ModelStore
 from framepilot_app.modules.device import DeviceThread
@@ -109,8 +109,7 @@ class PastFrames:
 
     def ended(self) -> Ended:
         """What of them an objective is judged by."""
-        skipped = sum(self.dropped[reason] for reason in SKIPPED)
-        return Ended(self.delivered + self.dropped.total() - skipped, self.within)
+        return Ended.of(self.delivered, self.within, self.dropped)
 
     def counts(self) -> FrameCounts:
         """The account; nothing of it is in flight."""

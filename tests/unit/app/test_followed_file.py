@@ -10,6 +10,7 @@ import pytest
 
 from framepilot_app.control import desired_file
 from framepilot_app.control.desired_file import follow
+from framepilot_app.stamp import Stamp
 
 PATIENCE_S = 30.0
 
@@ -72,7 +73,7 @@ def test_the_same_content_is_given_once(tmp_path: Path):
 def test_content_that_does_not_look_new_is_found_a_little_later(tmp_path: Path, monkeypatch):
     path = tmp_path / "desired.json"
     path.write_bytes(b"one")
-    monkeypatch.setattr(desired_file, "_looks", lambda _: (1,))
+    monkeypatch.setattr(desired_file, "_looks", lambda _: Stamp(1, 1, 1, 1, 1))
 
     async def run() -> None:
         found = follow(path, read_s=0.05)

@@ -181,7 +181,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self.running: queue.SimpleQueue[Journey | None] = queue.SimpleQueue()
-        self.gate = Gate(lambda: 0.0, soon=lambda task: task())
+        self.gate = Gate(lambda: 0.0)
         self.fates: Counter[Journey] = Counter()
         self._lock = threading.Lock()
         self._enders = [threading.Thread(target=self._end) for _ in range(2)]

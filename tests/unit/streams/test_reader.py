@@ -116,15 +116,21 @@ def test_real_time_follows_the_clock_of_the_source_without_drift():
     assert collector.times() == pytest.approx([100 + index / 30 for index in range(100)])
 
 
-def test_who_is_late_does_not_wait_and_loses_no_frame():
+def after_a_stall(seconds: float) -> Collector:
+    """What is given of 50 frames at 10 a second, the tenth of which takes so long."""
     time = FakeTime()
 
-    def dawdle(offers):
+    def stall(offers):
         if len(offers) == 10:
-            time.now += 1.0
+            time.now += seconds
 
-    collector = Collector(dawdle)
+    collector = Collector(stall)
     read_all(ReaderSettings("test://96x48?frames=50&fps=10"), collector, time=time)
+    return collector
+
+
+def test_who_is_late_does_not_wait_and_loses_no_frame():
+    collector = after_a_stall(1.0)
     assert collector.numbers() == list(range(50))
     assert collector.times()[10] == pytest.approx(101.9)
     assert collector.times()[18] == pytest.approx(101.9)
@@ -132,14 +138,7 @@ def test_who_is_late_does_not_wait_and_loses_no_frame():
 
 
 def test_who_stood_still_for_long_loses_no_frame_and_goes_on_at_the_pace_of_the_source():
-    time = FakeTime()
-
-    def stand_still(offers):
-        if len(offers) == 10:
-            time.now += 60.0
-
-    collector = Collector(stand_still)
-    read_all(ReaderSettings("test://96x48?frames=50&fps=10"), collector, time=time)
+    collector = after_a_stall(60.0)
     assert collector.numbers() == list(range(50))
     assert collector.times()[10:] == pytest.approx([160.9 + index / 10 for index in range(40)])
 

@@ -23,6 +23,15 @@ def window(seconds: Iterable[tuple[int, int]], objective_ms: float = 200) -> Att
     return found
 
 
+def test_every_frame_that_was_taken_on_counts_and_one_that_was_skipped_does_not() -> None:
+    found = AttainmentWindow()
+    found.add(0, 200, Ended.of(1000, 1000, {"superseded": 1, "still": 2}))
+    late = 10
+    dropped = {"overload": 20, "error": 10, "superseded": 5001, "still": 7002}
+    found.add(1, 200, Ended.of(1160 + late, 1160, dropped))
+    assert found.share(200) == 160 / 200
+
+
 def test_of_few_frames_nothing_is_said() -> None:
     assert AttainmentWindow().share(200) is None
     assert window([(ENOUGH - 1, 0)]).share(200) is None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
+
+from framepilot_app.stamp import Stamp
 
 POLL_S: Final = 0.02
 READ_S: Final = 0.5
@@ -28,7 +29,7 @@ async def follow(path: Path, poll_s: float = POLL_S, read_s: float = READ_S) -> 
         read_s: how often it is read though it looks the same.
     """
     last: bytes | str | None = None
-    looked: tuple[int, ...] | None = None
+    looked: Stamp | None = None
     read_at = -math.inf
     while True:
         # Before it is read: what is written in between looks new at the next look.
@@ -43,12 +44,11 @@ async def follow(path: Path, poll_s: float = POLL_S, read_s: float = READ_S) -> 
         await asyncio.sleep(poll_s)
 
 
-def _looks(path: Path) -> tuple[int, ...] | None:
+def _looks(path: Path) -> Stamp | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 twice as fast
+        return Stamp.of(path.stat())
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(path: Path) -> bytes | OSError:

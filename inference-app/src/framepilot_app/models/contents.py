@@ -17,6 +17,7 @@ import pydantic_core
 
 from framepilot_app.graphs.parameter import Parameter, TensorType
 from framepilot_app.models.model import ModelError
+from framepilot_app.stamp import Stamp
 
 _MAX_HEADER: Final = 100_000_000
 _PIECE: Final = 1 << 20
@@ -24,22 +25,6 @@ _TYPES: Final = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
     "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the system says of a file; another one means that it may have been changed."""
-
-    device: int
-    inode: int
-    nbytes: int
-    modified_ns: int
-    changed_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """From what `stat` says."""
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)

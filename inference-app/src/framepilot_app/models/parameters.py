@@ -23,8 +23,9 @@ from safetensors import SafetensorError, safe_open
 
 from framepilot_app.graphs.engine import EngineError
 from framepilot_app.graphs.forms import Form, Making
-from framepilot_app.models.contents import Contents, Stamp, read_contents
+from framepilot_app.models.contents import Contents, read_contents
 from framepilot_app.models.model import WEIGHTS_FILE, Model, ModelError
+from framepilot_app.stamp import Stamp
 
 CHANGED: Final = "was changed while it was in use; fetch the model again, and let nobody write to the cache"
 KNOWN_FILES: Final = 256

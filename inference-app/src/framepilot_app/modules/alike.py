@@ -7,6 +7,7 @@ afterwards, far longer than the head takes. In one call they wait once; each run
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -26,17 +27,12 @@ class Alike:
         known = {} if before is None else before.several
         self.several: dict[str, Several] = {}
         """By form, what runs stages of it."""
-        once: set[str] = set()
-        for each in stages:
-            form = each.form
-            if form in once and form not in self.several:
-                several = known.get(form)
-                if several is None and each.script is not None:
-                    several = Several(each.script, len(each.stage.inputs), len(each.stage.outputs))
-                if several is not None:
-                    self.several[form] = several
-            elif form is not None:
-                once.add(form)
+        scripts = [(script, each.stage) for each in stages if (script := each.script) is not None]
+        stages_of = Counter(script.form for script, _ in scripts)
+        for script, stage in scripts:
+            form = script.form
+            if stages_of[form] > 1 and form not in self.several:
+                self.several[form] = known.get(form) or Several(script, len(stage.inputs), len(stage.outputs))
 
     def run(self, stages: Sequence[ReadyStage], inputs: Sequence[Sequence[torch.Tensor]]) -> Sequence[Outputs]:
         """What stages of one form give, each for its inputs; one stage may be of any.

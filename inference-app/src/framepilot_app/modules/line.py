@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from framepilot.contract.observed import FrameCounts
-from framepilot_app.frames import SKIPPED, Dropped, DropReason, Ended, Outcome
+from framepilot_app.frames import Dropped, DropReason, Ended, Outcome
 from framepilot_app.modules.graph import Graph
 from framepilot_app.modules.journey import Journey
 
@@ -33,7 +33,6 @@ class Line:
         self._dropped: Counter[str] = Counter()
         self._ingested = 0
         self._still = 0
-        self._skipped = 0
 
     def admit(self, journey: Journey, *, still: bool = False) -> None:
         """A frame was decoded; `still`: it shows nothing new and will not be run."""
@@ -77,7 +76,7 @@ class Line:
     def ended(self) -> Ended:
         """What of the account an objective is judged by; asked for every second, of every stream."""
         with self._lock:
-            return Ended(self._ingested - len(self._order) - self._skipped, self._within)
+            return Ended.of(self._delivered, self._within, self._dropped)
 
     @property
     def empty(self) -> bool:
@@ -98,7 +97,6 @@ class Line:
             del self._outcomes[self._order.popleft()]
             if isinstance(outcome, Dropped):
                 self._dropped[outcome.reason] += 1
-                self._skipped += outcome.reason in SKIPPED
             else:
                 self._delivered += 1
                 self._within += outcome.within
