@@ -29,7 +29,7 @@ from framepilot_app.modules.footprint import needs
 from framepilot_app.modules.headroom import together
 from framepilot_app.modules.lane import Version
 from framepilot_app.modules.loading import Candidate, load
-from framepilot_app.modules.memory import trim
+from framepilot_app.modules.memory import tidy
 from framepilot_app.modules.rivals import asked, open_rivals, stopwatch
 from support.networks import finish
 from support.samples.build import build as samples
@@ -84,7 +84,7 @@ def _case(engine: Engine, name: str, threads: int, largest: int) -> None:
             candidate = Candidate.read(model, store, engine)
             estimated = needs(candidate, store, CPU, largest)
             estimate = together([estimated], store.lacking(estimated.parameters))
-            trim()
+            tidy()
             with Peak() as peak:
                 kept.append(_load(candidate, Path(scratch), largest))
             found += [peak.grown / 1e6, estimate / 1e6]

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.result import Result, spread, told
-from framepilot_app.app import SWITCH_INTERVAL_S
+from framepilot_app import interpreter
 from framepilot_app.graphs import script, torch_engine
 from framepilot_app.graphs.engine import Compiled
 from framepilot_app.graphs.warm_up import compute_as_served
@@ -34,7 +34,7 @@ NEVER_KEPT = patch.object(script, "kept", lambda _: None)
 def main() -> int:
     """Print a table, and the figures as JSON."""
     torch.set_num_threads(1)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    interpreter.follow(1)
     compute_as_served()
     return told([waiting()])
 

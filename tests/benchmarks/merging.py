@@ -20,7 +20,7 @@ from framepilot_app.graphs.merging import merge
 from framepilot_app.models.model import Model
 from framepilot_app.models.parameters import ParameterStore
 from framepilot_app.models.verify import open_model
-from framepilot_app.modules.memory import trim
+from framepilot_app.modules.memory import tidy
 from support.networks import finish
 from support.random_programs import Letter, identified, parameters_of, write
 from support.samples.build import build
@@ -95,16 +95,16 @@ def _memory() -> Result:
     models = [open_model(build() / "models" / "embedder" / version) for version in ("1", "2")]
     held: list[object] = [_loaded(store, models[0])]
     del held[:]
-    trim()
+    tidy()
     pss = [_pss_mb()]
     for model in models:
         held.append(_loaded(store, model))
-        trim()
+        tidy()
         pss.append(_pss_mb())
     figures = {"first_mb": pss[1] - pss[0], "second_mb": pss[2] - pss[1]}
     unique, referenced = store.unique_bytes / 1e6, store.referenced_bytes / 1e6
     held.clear()
-    trim()
+    tidy()
     figures["after_mb"] = _pss_mb() - pss[0]
     return Result(
         "Memory of two models with equal parameters in one process",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Self
 
@@ -38,10 +39,10 @@ class RunningModules:
         self.workers = Workers(workers)
         self.device = DeviceThread(
             torch.device("cpu"),
-            lambda done: self.workers.submit(lambda: self.pipeline.batch_done(done)),
+            lambda done: self.workers.submit_all([functools.partial(self.pipeline.batch_done, each) for each in done]),
             lambda dropped: self.workers.submit(lambda: self.pipeline.items_dropped(dropped)),
         )
-        self.gate = Gate(self.device.longest_batch_s)
+        self.gate = Gate(self.device.longest_batch_s, self.workers.submit)
         self.pipeline = Pipeline(self.workers, self.device.wake)
 
     def __enter__(self) -> Self:

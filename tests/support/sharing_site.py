@@ -19,6 +19,7 @@ from framepilot_app.modules.module import Module
 from framepilot_app.modules.stage_engines import StageEngines, StageFile
 from support.eventually import eventually, eventually_async
 from support.headed import CPU, loaded, picture, push, serving
+from support.one_by_one import one_by_one
 
 
 def without_files(*_: object) -> None:
@@ -35,7 +36,7 @@ class Site:
         self.pushed = self.right = self.wrong = 0
         self.identical = 0
         """Of the right ones, those that are what the program alone gives, to the bit."""
-        self.device = DeviceThread(CPU, self._on_done, lambda late: pytest.fail(f"late: {late}"))
+        self.device = DeviceThread(CPU, one_by_one(self._on_done), lambda late: pytest.fail(f"late: {late}"))
         self.rooms: tuple[Room, ...] = ()
         """Limits of memory that there are."""
         self.headroom = Headroom(0.1, lambda: self.rooms, self.device.parameters.lacking)

@@ -8,7 +8,6 @@ import functools
 import logging
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from framepilot_app.modules.stage_engines import StageEngines
 from framepilot_app.modules.work import Workers
 from framepilot_app.service import Machinery
 from framepilot_app.sinks.newest import NewestFrames
+from framepilot_app.sinks.rounds import Rounds
 from framepilot_app.streams.hub import Hub, make_reader
 from framepilot_app.supervision.deaths import Deaths
 from framepilot_app.supervision.watchdog import Watchdog
@@ -58,12 +58,6 @@ BEAT_S = 0.2
 
 DRAIN_S = 25.0
 """How long a stop waits for frames in flight; whoever stops it waits a little longer."""
-
-SWITCH_INTERVAL_S = 0.0002
-"""How long a thread may hold the interpreter while the device thread waits for it (Python's default: 5 ms).
-
-Ten times what it takes to hand it over: with less, many services hand it over more than they use it.
-"""
 
 LISTEN_FILE = "listen"
 
@@ -110,7 +104,7 @@ class App:
         workers = Workers(max(2, cores() - 1))
         device = DeviceThread(
             torch.device(options.device),
-            on_done=lambda done: workers.submit(functools.partial(self._batch_done, done)),
+            on_done=lambda done: workers.submit_all([functools.partial(self._batch_done, each) for each in done]),
             on_dropped=lambda dropped: workers.submit(functools.partial(self._items_dropped, dropped)),
             parameters=ParameterStore() if options.share else UnsharedStore(),
         )
@@ -127,6 +121,7 @@ class App:
             journal=Journal(options.cache),
             metrics=metrics,
             spools=options.cache / "spools",
+            rounds=Rounds(),
             newest=NewestFrames(),
             credentials=Credentials(options.credentials),
         )
@@ -354,7 +349,6 @@ def prepare_process() -> None:
     cv2.setNumThreads(1)
     # FFmpeg writes of every damaged block to standard error, past the log and its limit: fatal errors only.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 async def _until(event: asyncio.Event) -> None:

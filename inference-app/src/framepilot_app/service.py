@@ -33,12 +33,13 @@ from framepilot_app.modules.headroom import Headroom
 from framepilot_app.modules.inlet import Inlet
 from framepilot_app.modules.lane import Lane
 from framepilot_app.modules.line import Line
-from framepilot_app.modules.memory import trim_soon
+from framepilot_app.modules.memory import tidy_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.pipeline import Pipeline
 from framepilot_app.modules.work import Workers
 from framepilot_app.sinks.fanout import Fanout
 from framepilot_app.sinks.newest import NewestFrames
+from framepilot_app.sinks.rounds import Rounds
 from framepilot_app.streams.hub import Hub, Subscription
 from framepilot_app.streams.settings import ReaderSettings
 from framepilot_app.streams.uri import is_live
@@ -68,6 +69,7 @@ class Machinery:
     journal: Journal
     metrics: Metrics
     spools: Path
+    rounds: Rounds
     newest: NewestFrames
     credentials: Credentials = NO_CREDENTIALS
 
@@ -136,7 +138,9 @@ class Service:
         self._machinery = machinery
         # Readers on their way out: until they are gone, one more frame may come.
         self._stopping: list[threading.Thread] = []
-        self.sinks = Fanout(declared.service, machinery.spools, self._room_at_sinks, machinery.metrics.written)
+        self.sinks = Fanout(
+            declared.service, machinery.spools, self._room_at_sinks, machinery.metrics.written, machinery.rounds
+        )
         self._graph: Graph | None = None
         self._checked: Graph | None = None
         """The graph, if it is known to be what is declared now: that is asked many times a second."""
@@ -228,7 +232,7 @@ class Service:
             self.past.add(stream.inlet.line.counts())
             self.leaving.remove(stream)
         if gone:
-            trim_soon()
+            tidy_soon()
         if not self._retiring:
             return
         bound = {graph for stream in (*self.streams.values(), *self.leaving) for graph in stream.inlet.line.graphs()}
@@ -292,7 +296,7 @@ class Service:
             "version released",
             extra={"service": self.name, "module_name": lane.module, "version": lane.version.spec.version},
         )
-        trim_soon()
+        tidy_soon()
 
     def _follow_streams(self, declared: tuple[DesiredStream, ...]) -> None:
         wanted = {stream.name: stream for stream in declared}

@@ -12,6 +12,7 @@ from framepilot.contract.events import FrameId
 from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Frame
 from framepilot_app.sinks.fanout import Fanout
+from framepilot_app.sinks.rounds import Rounds
 from support.eventually import eventually
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
@@ -26,7 +27,7 @@ class Feed:
         self.credentials = folder / "credentials"
         self.credentials.mkdir()
         self._spools = folder / "spools"
-        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None)
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None, Rounds())
         self.offered = 0
 
     def declare(self, **fields) -> None:
@@ -35,7 +36,7 @@ class Feed:
     def restart(self, **fields) -> None:
         """End as the app does, and begin anew with the same folders."""
         self.close()
-        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None)
+        self._fanout = Fanout("site/lobby", self._spools, lambda: None, lambda *_: None, Rounds())
         self.declare(**fields)
 
     def send(self, count: int = 1) -> None:

@@ -17,6 +17,7 @@ from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
 from support.eventually import eventually
 from support.fake_engine import FakeCompiled, frame, graph, journey, module
+from support.one_by_one import one_by_one
 
 TIMEOUT_S = 30
 
@@ -27,7 +28,7 @@ class Device:
     def __init__(self, *modules) -> None:
         self.done: queue.Queue[BatchDone] = queue.Queue()
         self.late: queue.Queue[ItemsDropped] = queue.Queue()
-        self.thread = DeviceThread(torch.device("cpu"), self.done.put, self.late.put)
+        self.thread = DeviceThread(torch.device("cpu"), one_by_one(self.done.put), self.late.put)
         self.thread.set_modules(modules)
 
     def __enter__(self):

@@ -25,6 +25,7 @@ from framepilot_app.modules.preprocess import Prepared
 from support.eventually import eventually
 from support.fake_engine import declared
 from support.headed import CPU, joint_plan, loaded, picture, push, scores, serving, write_headed
+from support.one_by_one import one_by_one
 from support.running_modules import RunningModules
 
 TIMEOUT_S = 30
@@ -47,7 +48,7 @@ class Together:
         self.modules = [serving(model, parameters, f"s/{number}", **fields) for number, model in enumerate(models)]
         self.done: queue.Queue[BatchDone] = queue.Queue()
         self.late: queue.Queue[ItemsDropped] = queue.Queue()
-        self.thread = DeviceThread(CPU, self.done.put, self.late.put)
+        self.thread = DeviceThread(CPU, one_by_one(self.done.put), self.late.put)
         self.thread.set_modules(tuple(self.modules))
         self.plan = self.thread.together.plan = joint_plan(parameters, self.modules)
 

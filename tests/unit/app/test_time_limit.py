@@ -19,6 +19,7 @@ from framepilot_app.modules.preprocess import prepare
 from support.clock import Clock
 from support.fake_engine import FakeCompiled, frame, module, version
 from support.headed import push
+from support.one_by_one import one_by_one
 from support.simulated_services import CAPACITY_FPS, World
 
 LIMIT_S = 0.1
@@ -39,7 +40,9 @@ class OneModule:
         self.module.switch(self.lane)
         self.done: list[BatchDone] = []
         self.dropped: list[ItemsDropped] = []
-        self.thread = DeviceThread(torch.device("cpu"), self.done.append, self.dropped.append, clock=self.clock)
+        self.thread = DeviceThread(
+            torch.device("cpu"), one_by_one(self.done.append), self.dropped.append, clock=self.clock
+        )
         self.thread.set_modules((self.module,))
         self.module.time_limit_s = LIMIT_S
 

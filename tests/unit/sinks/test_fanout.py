@@ -18,6 +18,7 @@ from framepilot_app.credentials import Credentials
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame
 from framepilot_app.sinks import outbox
 from framepilot_app.sinks.fanout import Fanout
+from framepilot_app.sinks.rounds import Rounds
 from support.eventually import eventually
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
@@ -40,7 +41,7 @@ def lines(path: Path) -> list[str]:
 @pytest.fixture
 def fanout(tmp_path):
     room = threading.Event()
-    sinks = Fanout("ns/svc", tmp_path / "spools", room.set, lambda *_: None)
+    sinks = Fanout("ns/svc", tmp_path / "spools", room.set, lambda *_: None, Rounds())
     sinks.room = room
     yield sinks
     asyncio.run(sinks.close())
@@ -129,13 +130,13 @@ def test_what_a_dead_sink_could_not_take_is_written_by_the_next_process(tmp_path
     path = tmp_path / "file" / "dead.jsonl"
     sink = file(path, spool=SpoolSpace(size_bytes=1 << 24))
     spools = tmp_path / "spools"
-    before = Fanout("ns/svc", spools, lambda: None, lambda *_: None)
+    before = Fanout("ns/svc", spools, lambda: None, lambda *_: None, Rounds())
     before.follow((sink,), Credentials())
     for sequence in range(50):
         before.emit(delivered(sequence))
     asyncio.run(before.close())
     (tmp_path / "file").unlink()
-    after = Fanout("ns/svc", spools, lambda: None, lambda *_: None)
+    after = Fanout("ns/svc", spools, lambda: None, lambda *_: None, Rounds())
     after.follow((sink,), Credentials())
     eventually(lambda: len(lines(path)) == 50)
     asyncio.run(after.close())

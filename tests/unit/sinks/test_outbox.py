@@ -29,7 +29,7 @@ def offer(outbox, lines):
 
 def take_all(outbox):
     lines = []
-    while (batch := outbox.take(SOME, 0)) is not None:
+    while (batch := outbox.take(SOME)) is not None:
         lines += batch.lines
         outbox.settle(batch, len(batch.lines))
     return lines
@@ -38,11 +38,11 @@ def take_all(outbox):
 def test_events_are_taken_in_order_and_stay_until_they_are_settled():
     outbox = Outbox()
     offer(outbox, numbered(6))
-    batch = outbox.take(SOME, 0)
+    batch = outbox.take(SOME)
     assert batch.lines == tuple(numbered(4))
     assert balanced(outbox).waiting == 6
     outbox.settle(batch, 2)
-    assert outbox.take(SOME, 0).lines == tuple(numbered(4, start=2))
+    assert outbox.take(SOME).lines == tuple(numbered(4, start=2))
     assert (balanced(outbox).written, balanced(outbox).waiting) == (2, 4)
 
 
@@ -57,7 +57,7 @@ def test_a_full_outbox_loses_the_oldest_and_counts_it(limits):
 def test_what_is_in_the_writers_hands_is_not_lost():
     outbox = Outbox(Limits(events=4, bytes=1000))
     offer(outbox, numbered(4))
-    batch = outbox.take(Batching(events=2, bytes=1000), 0)
+    batch = outbox.take(Batching(events=2, bytes=1000))
     offer(outbox, numbered(4, start=4))
     outbox.settle(batch, 2)
     assert take_all(outbox) == numbered(2, start=6)
@@ -73,7 +73,7 @@ def test_an_event_larger_than_the_outbox_is_lost_itself_where_nothing_else_can_g
 def test_refused_events_are_dropped_for_the_reason_that_the_receiver_gave():
     outbox = Outbox()
     offer(outbox, numbered(4))
-    outbox.settle(outbox.take(SOME, 0), 1, refused=2, reason="http-400")
+    outbox.settle(outbox.take(SOME), 1, refused=2, reason="http-400")
     assert (balanced(outbox).written, balanced(outbox).dropped) == (1, {"http-400": 2})
     assert take_all(outbox) == numbered(1, start=3)
 
@@ -81,8 +81,8 @@ def test_refused_events_are_dropped_for_the_reason_that_the_receiver_gave():
 def test_a_batch_is_as_large_as_the_sink_wants_it_and_never_empty():
     outbox = Outbox()
     offer(outbox, [b"x" * 40] * 5)
-    assert len(outbox.take(Batching(events=9, bytes=100), 0).lines) == 2
-    assert len(outbox.take(Batching(events=9, bytes=10), 0).lines) == 1
+    assert len(outbox.take(Batching(events=9, bytes=100)).lines) == 2
+    assert len(outbox.take(Batching(events=9, bytes=10)).lines) == 1
 
 
 def test_a_batch_waits_for_others_until_its_first_event_is_old_enough():
@@ -90,13 +90,13 @@ def test_a_batch_waits_for_others_until_its_first_event_is_old_enough():
     outbox = Outbox(clock=clock)
     patient = Batching(events=3, bytes=1000, linger_s=5)
     offer(outbox, numbered(2))
-    assert outbox.take(patient, 0) is None
+    assert outbox.take(patient) is None
     offer(outbox, numbered(1, start=2))
-    assert len(outbox.take(patient, 0).lines) == 3
-    outbox.settle(outbox.take(patient, 0), 3)
+    assert len(outbox.take(patient).lines) == 3
+    outbox.settle(outbox.take(patient), 3)
     outbox.offer(b"late")
     clock.now += 5
-    assert outbox.take(patient, 0).lines == (b"late",)
+    assert outbox.take(patient).lines == (b"late",)
 
 
 def test_a_closed_outbox_takes_nothing_and_gives_what_it_has_at_once():
@@ -104,7 +104,7 @@ def test_a_closed_outbox_takes_nothing_and_gives_what_it_has_at_once():
     outbox.offer(b"0")
     outbox.close()
     outbox.offer(b"1")
-    assert outbox.take(Batching(events=9, bytes=1000, linger_s=1000), 0).lines == (b"0",)
+    assert outbox.take(Batching(events=9, bytes=1000, linger_s=1000)).lines == (b"0",)
     assert balanced(outbox).dropped == {Loss.CLOSED: 1}
 
 
@@ -117,7 +117,7 @@ def test_lossless_streams_wait_for_a_slow_sink_and_not_for_a_dead_one():
     assert outbox.congested()
     clock.now += PATIENCE_S
     assert not outbox.congested(), "it has taken nothing for so long"
-    outbox.settle(outbox.take(Batching(events=1, bytes=99), 0), 1)
+    outbox.settle(outbox.take(Batching(events=1, bytes=99)), 1)
     assert relieved == [clock.now]
     outbox.offer(b"4")
     assert outbox.congested(), "it takes events again"
@@ -150,7 +150,7 @@ def test_what_memory_has_no_room_for_goes_to_the_spool_and_the_order_holds(tmp_p
     offer(outbox, numbered(8))
     move()
     assert (balanced(outbox).waiting, balanced(outbox).spooled) == (8, 4)
-    first = outbox.take(SOME, 0)
+    first = outbox.take(SOME)
     outbox.settle(first, 4)
     # There is room in memory now, but older events are on disk.
     offer(outbox, numbered(2, start=8))
@@ -185,8 +185,8 @@ def test_a_segment_dropped_while_its_events_are_in_hand_is_counted_once(tmp_path
     outbox, _, move = spooling(tmp_path, size=320)
     offer(outbox, numbered(8))
     move()
-    outbox.settle(outbox.take(SOME, 0), 4)
-    batch = outbox.take(SOME, 0)
+    outbox.settle(outbox.take(SOME), 4)
+    batch = outbox.take(SOME)
     for start in range(8, 108, 4):
         offer(outbox, numbered(4, start=start))
         move()
@@ -248,7 +248,7 @@ def test_the_account_balances_and_the_order_holds_whatever_happens(tmp_path_fact
             offered += count
         elif step == "move":
             move()
-        elif (batch := outbox.take(SOME, 0)) is not None:
+        elif (batch := outbox.take(SOME)) is not None:
             done = min(count, len(batch.lines))
             outbox.settle(batch, *((done, 0) if step == "take" else (0, done)), reason="no")
             written += [int(line) for line in batch.lines[:done]] if step == "take" else []

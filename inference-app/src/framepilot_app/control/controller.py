@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from framepilot.contract.desired import DesiredState, Verdict, judge
 from framepilot.contract.document import DocumentError
 from framepilot.contract.observed import FrameCounts
+from framepilot_app import interpreter
 from framepilot_app.modules.merger import Sharing
 from framepilot_app.modules.module import Module
 from framepilot_app.service import Machinery, Service
@@ -106,6 +107,7 @@ class Controller:
         self._machinery.gate.reserve(reserves)
         self._machinery.device.limit({each.service: each.limit for each in desired.pipelines if each.limit < 1})
         self._tell_device()
+        interpreter.follow(sum(len(pipeline.modules) for pipeline in desired.pipelines))
         log.info("desired state in force", extra={"generation": desired.generation, "uid": desired.instance_uid})
 
     def _remove(self, names: list[str]) -> None:

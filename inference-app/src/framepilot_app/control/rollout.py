@@ -32,7 +32,7 @@ from framepilot_app.modules.headroom import Headroom, Needs
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.loading import Candidate, device_clock, load
 from framepilot_app.modules.loadings import Loading
-from framepilot_app.modules.memory import trim_soon
+from framepilot_app.modules.memory import tidy_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.rivals import Trial, asked, open_rivals, stopwatch
 from framepilot_app.supervision.background import in_background
@@ -242,7 +242,7 @@ class ModuleRollouts:
         while self._rollout is not None and not self._rollout.settled:  # noqa: ASYNC110 a turn or two of the loop
             await asyncio.sleep(0)
         # Of the engines that were tried, one is left.
-        trim_soon()
+        tidy_soon()
 
     async def _open_rivals(self, candidate: Candidate, trial: Trial) -> Contest:
         """The engines beside torch's, opened at low priority, unless they start threads that would keep it."""

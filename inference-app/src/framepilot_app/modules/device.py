@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,7 +70,7 @@ class DeviceThread:
     def __init__(
         self,
         device: torch.device,
-        on_done: Callable[[BatchDone], None],
+        on_done: Callable[[Sequence[BatchDone]], None],
         on_dropped: Callable[[ItemsDropped], None],
         clock: Callable[[], float] = time.monotonic,
         parameters: ParameterStore | None = None,
@@ -306,7 +306,7 @@ class DeviceThread:
         self._charge(started_at, [(module.service, seconds)])
         module.over_limit += lane.ran_alone(started_at, 1, seconds)
         self._hand_over()
-        self._on_done(BatchDone(module, lane, [item], started_at, seconds, outputs))
+        self._on_done([BatchDone(module, lane, [item], started_at, seconds, outputs)])
 
     def _hand_over(self) -> None:
         """Give what ran last to the workers: when the next one is about to run, or none is due.
@@ -315,8 +315,8 @@ class DeviceThread:
         next batch; while that runs, this thread does without.
         """
         done, self._finished = self._finished, []
-        for each in done:
-            self._on_done(each)
+        if done:
+            self._on_done(done)
 
     def _try(self, lane: Lane, items: list[Item]) -> Arrays | Exception:
         try:

@@ -4,8 +4,9 @@ It keeps what the pure decision (`framepilot.scheduling.admission`) looks at: wh
 costs, whose turn it is, and how far estimates can be trusted. It is asked whenever a frame comes or has ended.
 
 Nobody waits at the gate for another thread: what has happened is put into a box, and whoever finds nobody at work
-there works off all of it (flat combining, Hendler et al., SPAA '10). With a hundred services, threads that wait for
-each other cost more than what there is to be decided.
+there works off all of it (flat combining, Hendler et al., SPAA '10). Frames come by cameras and end by batches, those
+of a hundred services at the same moment: a worker looks soon, once for all of them. With a hundred services, threads
+that wait for each other cost more than what there is to be decided.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ class Gate:
         self._inbox: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         # All below is of whoever has the lock.
+        self._look_asked = False
         self._look_again_at = math.inf
         self._waiting: ByService[_Waiting] = ByService()
         self._started: dict[Journey, _Started] = {}
@@ -169,18 +171,20 @@ class Gate:
     def ended(self, journey: Journey, outcome: Outcome) -> None:
         """A frame that was started has ended."""
         self._inbox.append(functools.partial(self._over, journey, outcome, self._clock()))
-        # Frames end by batches: one look is enough for all of them.
-        if not self._look_due:
-            self._look_due = True
-            self._soon(self._look_now)
+        self._look_soon()
 
     def forget(self, stream: StreamKey) -> None:
         """A stream is gone."""
         self._post(functools.partial(self._gone, stream))
 
+    def _look_soon(self) -> None:
+        if not self._look_due:
+            self._look_due = True
+            self._soon(self._look_now)
+
     def _look_now(self) -> None:
         self._look_due = False
-        self._post(self._look_at_all)
+        self._post(self._ask)
 
     def _post(self, task: Callable[[], None]) -> None:
         self._inbox.append(task)
@@ -197,9 +201,13 @@ class Gate:
         """What is in the box by now; what comes meanwhile must not keep waiting those who are let in."""
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
-        services, self._to_look_at = self._to_look_at, set()
-        if services is None or services:
-            self._look(services)
+        if self._to_look_at is None or self._to_look_at:
+            if self._look_asked:
+                services, self._to_look_at = self._to_look_at, set()
+                self._look(services)
+            else:
+                self._look_soon()
+        self._look_asked = False
         consequences, self._consequences = self._consequences, []
         return consequences
 
@@ -223,12 +231,16 @@ class Gate:
     def _over(self, journey: Journey, outcome: Outcome, now: float) -> None:
         started = self._started.pop(journey)
         self._load.end(started.group, started.priority, started.work)
+        self._look_at_all()
         if started.promise is not None:
             self._learn(journey, started.promise, outcome, now)
 
     def _gone(self, stream: StreamKey) -> None:
         self._turns.forget(stream)
         self._visits.discard(stream)
+
+    def _ask(self) -> None:
+        self._look_asked = True
 
     def _look_at_all(self) -> None:
         self._to_look_at = None

@@ -22,7 +22,7 @@ from framepilot_app.modules.device import DeviceThread
 from framepilot_app.modules.joint import JointPlan
 from framepilot_app.modules.lane import Lane, opened
 from framepilot_app.modules.loading import TORCH, device_clock
-from framepilot_app.modules.memory import trim_soon
+from framepilot_app.modules.memory import tidy_soon
 from framepilot_app.modules.module import Module
 from framepilot_app.modules.stage_engines import StageEngines, on_device
 from framepilot_app.modules.stages import Contents, ReadyStage, choose, contents_of, make_ready
@@ -149,7 +149,7 @@ class Merger:
             if unfit:
                 plan = await self._plan(lanes, limits, unfit)
             await on_device(self._device, self._put_in_force(plan))
-        trim_soon()
+        tidy_soon()
         self._engines.follow({name: batch.size for name, batch in batches.items()})
 
     async def _plan(

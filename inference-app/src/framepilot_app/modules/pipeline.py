@@ -6,10 +6,14 @@ Every step runs on a worker and ends by queueing the next one; the device thread
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from framepilot_app.frames import Delivered, Dropped, DropReason, Frame, Prediction
+from framepilot_app.models.spec import InputSpec
 from framepilot_app.modules.device import BatchDone, ItemsDropped
 from framepilot_app.modules.graph import Node
 from framepilot_app.modules.journey import WHOLE_FRAME, Journey, Region
@@ -20,6 +24,16 @@ from framepilot_app.modules.queue import Item
 from framepilot_app.modules.stage_window import StageTimes
 from framepilot_app.modules.tasks.decode import decode
 from framepilot_app.modules.work import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A module's turn with a frame, to be prepared."""
+
+    journey: Journey
+    node: Node
+    lane: Lane
+    regions: tuple[Region, ...]
 
 
 class Pipeline:
@@ -35,6 +49,9 @@ class Pipeline:
         self._wake_device = wake_device
         self._clock = clock
         self._pictures = Pictures()
+        # By frame and kind of picture: what is prepared in one go, as it is the same for a hundred services.
+        self._to_prepare: dict[tuple[int, InputSpec], list[_Visit]] = {}
+        self._lock = threading.Lock()
 
     def start(self, journey: Journey) -> None:
         """A frame was admitted: the modules that take the frame itself begin."""
@@ -75,11 +92,25 @@ class Pipeline:
             return
         lane = node.module.enter(len(regions))
         journey.open_module(node.module.name, lane.version.spec.name, lane.version.spec.version, regions)
-        self._workers.submit(lambda: self._prepare(journey, node, lane, regions))
+        visit = _Visit(journey, node, lane, regions)
+        key = id(journey.frame.image), lane.version.spec.input
+        with self._lock:
+            visits = self._to_prepare.setdefault(key, [])
+            visits.append(visit)
+        if visits[0] is visit:
+            self._workers.submit(functools.partial(self._prepare_all, key))
 
-    def _prepare(self, journey: Journey, node: Node, lane: Lane, regions: tuple[Region, ...]) -> None:
+    def _prepare_all(self, key: tuple[int, InputSpec]) -> None:
+        with self._lock:
+            visits = self._to_prepare.pop(key)
+        for visit in visits:
+            self._prepare(visit)
+        self._wake_device()
+
+    def _prepare(self, visit: _Visit) -> None:
+        journey, node, lane, regions = visit.journey, visit.node, visit.lane, visit.regions
         try:
-            items = self._items(journey, node, lane, regions)
+            items = self._items(visit)
         except Exception as error:  # noqa: BLE001 a picture that cannot be prepared costs its frame, not the worker
             detail = f"module '{node.module.name}' could not prepare it: {error}"
             journey.drop(Dropped(journey.frame, DropReason.ERROR, detail))
@@ -89,14 +120,14 @@ class Pipeline:
             node.module.leave(lane, len(regions))
             return
         lane.push(items)
-        self._wake_device()
 
-    def _items(self, journey: Journey, node: Node, lane: Lane, regions: tuple[Region, ...]) -> list[Item]:
+    def _items(self, visit: _Visit) -> list[Item]:
+        journey, node, spec = visit.journey, visit.node, visit.lane.version.spec.input
         deadline = journey.frame.deadline - node.tail_s()
         items = []
-        for index, region in enumerate(regions):
+        for index, region in enumerate(visit.regions):
             before = self._clock()
-            prepared = self._pictures.prepare(journey.frame.image, region.box, lane.version.spec.input)
+            prepared = self._pictures.prepare(journey.frame.image, region.box, spec)
             now = self._clock()
             items.append(Item(journey, node, index, prepared, deadline, arrived_at=now, pre_s=now - before))
         return items

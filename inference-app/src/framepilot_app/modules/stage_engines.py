@@ -34,7 +34,7 @@ from framepilot_app.modules.joint import JointPlan
 from framepilot_app.modules.lane import opened
 from framepilot_app.modules.loading import TORCH, check
 from framepilot_app.modules.loadings import Loading
-from framepilot_app.modules.memory import trim_soon
+from framepilot_app.modules.memory import tidy_soon
 from framepilot_app.modules.stage_contest import StageContest, hold
 from framepilot_app.modules.stages import ReadyStage
 from framepilot_app.supervision.background import in_background
@@ -102,7 +102,7 @@ class StageEngines:
                 # Its frames hold what was opened.
                 error.__traceback__ = None
                 log.warning("a stage stays on torch", extra={"error": first_line(error)})
-            trim_soon()
+            tidy_soon()
 
     def _next(self) -> tuple[JointPlan, SharedStage, ReadyStage] | None:
         """A stage of the plan in force that may choose, and has not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Workers:
 
     def __init__(self, threads: int) -> None:
         self.failed_tasks = 0
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Sequence[Task]] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"worker-{index}", daemon=True) for index in range(threads)
         ]
@@ -33,20 +33,29 @@ class Workers:
 
     def submit(self, task: Task) -> None:
         """Run this soon; it handles its own errors."""
-        self._tasks.put(task)
+        self._tasks.put((task,))
+
+    def submit_all(self, tasks: Sequence[Task]) -> None:
+        """Run these soon, shared out between the threads, each of which is woken once."""
+        for first in range(min(len(tasks), len(self._threads))):
+            self._tasks.put(tasks[first :: len(self._threads)])
 
     def stop(self) -> None:
         """Run what was submitted, then stop."""
         for _ in self._threads:
-            self._tasks.put(None)
+            self._tasks.put(())
         for thread in self._threads:
             thread.join()
 
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                task()
-            except BaseException:
-                # Whatever it was, even an order to exit, the frames of others need this thread.
-                log.exception("a task failed")
-                self.failed_tasks += 1
+        while tasks := self._tasks.get():
+            for task in tasks:
+                self._run_one(task)
+
+    def _run_one(self, task: Task) -> None:
+        try:
+            task()
+        except BaseException:
+            # Whatever it was, even an order to exit, the frames of others need this thread.
+            log.exception("a task failed")
+            self.failed_tasks += 1

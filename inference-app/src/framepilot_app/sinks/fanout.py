@@ -15,6 +15,7 @@ from framepilot_app.frames import Delivered, Outcome
 from framepilot_app.sinks.event import encode
 from framepilot_app.sinks.open import open_sink, open_spool
 from framepilot_app.sinks.outbox import BACK, FRONT, Outbox
+from framepilot_app.sinks.rounds import Rounds
 from framepilot_app.sinks.spooler import Spooler
 from framepilot_app.sinks.writer import SinkWriter
 
@@ -42,10 +43,12 @@ class Fanout:
         spools: Path,
         on_room: Callable[[], None],
         on_write: Callable[[str, str, float], None],
+        rounds: Rounds,
     ) -> None:
         """`spools`: the folder of spools that were not given one. `on_room`: it may be congested no more. `on_write` is
-        told of each write: service, sink, and the seconds that it took.
+        told of each write: service, sink, and the seconds that it took. `rounds`: whose threads write.
         """
+        self._rounds = rounds
         self._service = service
         self._spools = spools
         self._on_room = on_room
@@ -101,6 +104,7 @@ class Fanout:
             outbox,
             functools.partial(open_sink, self._service, sink, credentials),
             spooler,
+            self._rounds.of(sink),
             on_write=functools.partial(self._on_write, self._service, sink.name),
         )
         return Branch(sink, credentials, outbox, writer)

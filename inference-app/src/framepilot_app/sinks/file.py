@@ -92,8 +92,10 @@ class FileSink:
 
     def _make_room(self, needed: int) -> None:
         """Rotate, if the file would grow beyond its size."""
+        if self._rotation is None:
+            return
         size = os.fstat(self._opened()).st_size
-        if self._rotation is None or size == 0 or size + needed <= self._rotation.size_bytes:
+        if size == 0 or size + needed <= self._rotation.size_bytes:
             return
         self.close()
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{n + 1}") for n in range(self._rotation.keep))]

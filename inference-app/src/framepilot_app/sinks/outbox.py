@@ -82,6 +82,8 @@ class Outbox:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`back`: there will be a spool, and so much may wait for it. `on_room`: it is no longer congested."""
+        self.on_work: Callable[[], None] = lambda: None
+        """Tells the writer that there may be more for it; it is called on any thread, and quick."""
         self._front = BoundedQueue(front)
         self._back = None if back is None else BoundedQueue(back)
         self._spool: Spool | None = None
@@ -109,21 +111,23 @@ class Outbox:
                 self._lose(Loss.FULL, self._front.put(Entry(line, now)))
             elif self._spooled or len(self._back) or not self._front.fits(line):
                 self._lose(Loss.SPOOL_FAILED, self._back.put(Entry(line, now)))
+                self._changed.notify()
             else:
                 self._front.put(Entry(line, now))
-            self._changed.notify_all()
+        self.on_work()
 
-    def take(self, batching: Batching, timeout_s: float) -> Batch | None:
-        """The oldest events, for the writer; None: there were none for so long, or there are none and it is closed."""
-        until = self._clock() + timeout_s
+    def ready_in(self, batching: Batching) -> float:
+        """Seconds until there is a batch to take, if nothing more comes; infinite: there is nothing."""
         with self._changed:
             self._catch_up()
-            while (wait_s := self._wait_s(batching)) > 0:
-                left_s = min(wait_s, until - self._clock())
-                if left_s <= 0 or (self._closed and not self._waiting()):
-                    return None
-                self._changed.wait(left_s)
-                self._catch_up()
+            return self._wait_s(batching)
+
+    def take(self, batching: Batching) -> Batch | None:
+        """The oldest events, for the writer; None: there are none yet, or they wait for others."""
+        with self._changed:
+            self._catch_up()
+            if self._wait_s(batching) > 0:
+                return None
             if len(self._front):
                 return Batch(tuple(self._front.hold(batching.events, batching.bytes)))
             spool = self._spool
@@ -152,7 +156,6 @@ class Outbox:
             if done:
                 self._progress_at = self._clock()
             relieved = before and not self._filling()
-            self._changed.notify_all()
         if relieved:
             self._on_room()
 
@@ -165,7 +168,8 @@ class Outbox:
             if self._spooled and self._back is not None:
                 newer = [*self._front.drain(), *self._back.drain()]
                 self._lose(Loss.SPOOL_FAILED, sum(self._back.put(entry) for entry in newer))
-            self._changed.notify_all()
+            self._changed.notify()
+        self.on_work()
 
     def overflow(self, batching: Batching, timeout_s: float) -> tuple[bytes, ...]:
         """What the spooler has to move to disk, in its hands until `moved`; empty: nothing came for so long."""
@@ -184,13 +188,13 @@ class Outbox:
                 self._back.release(moved)
             self._spooled += moved - lost
             self._lose(Loss.SPOOL_FULL, lost)
-            self._changed.notify_all()
+        self.on_work()
 
     def close(self) -> None:
         """Nothing is taken any more; what waits may still be written."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+        self.on_work()
 
     def remainder(self) -> list[bytes]:
         """All that waits in memory, the oldest first, what is in hand included; it waits on until `leave`."""
