@@ -110,6 +110,8 @@ class Load:
         """What other services get while this one gets so much. With a hundred of them it is most of a decision."""
         works = self._work.get(priority, {})
         if shares is None:
+            if not works or mine >= max(works.values()):
+                return sum(works.values()) - works.get(service, 0.0)
             return sum([min(work, mine) for other, work in works.items() if other != service])
         turns = mine / shares[service]
         return sum([min(work, turns * shares[other]) for other, work in works.items() if other != service])
