@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 from framepilot_app.frames import Delivered, Dropped, DropReason
-from framepilot_app.modules.gate import Gate
+from framepilot_app.modules.gate import Gate, at_once
 from framepilot_app.modules.journey import Journey
 from support.eventually import eventually
 from support.fake_engine import frame, graph, journey, module
@@ -18,9 +19,9 @@ GRAPH = graph(module())
 class Entry:
     """Takes note of what the gate does with frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, soon: Callable[[Callable[[], None]], None] = at_once) -> None:
         self.now = 0.0
-        self.gate = Gate(lambda: 0.0, clock=lambda: self.now)
+        self.gate = Gate(lambda: 0.0, soon, clock=lambda: self.now)
         self.started: list[Journey] = []
         self.over: set[Journey] = set()
         self.refused: list[tuple[str, DropReason]] = []
@@ -174,6 +175,34 @@ def test_who_finds_somebody_at_work_at_the_gate_does_not_wait_for_it():
     go_on.set()
     other.join()
     assert entry.streams() == ["a", "b"]
+
+
+def test_frames_that_come_at_the_same_moment_are_looked_at_once_and_so_are_their_ends():
+    looks: list[Callable[[], None]] = []
+    entry = Entry(looks.append)
+    for number in range(100):
+        entry.come("a", service=f"s/{number}")
+    assert (len(looks), entry.started) == (1, [])
+    looks.pop()()
+    assert len(entry.started) == 100
+    for number in range(100):
+        entry.come("a", service=f"s/{number}")
+    assert looks == [], "none of them may start before another one of its service has ended"
+    for _ in range(100):
+        entry.end(0)
+    assert len(looks) == 1
+    looks.pop()()
+    assert len(entry.started) == 200
+
+
+def test_a_frame_that_nobody_has_looked_at_yet_is_superseded_at_once():
+    looks: list[Callable[[], None]] = []
+    entry = Entry(looks.append)
+    for sequence in range(50):
+        entry.come("a", sequence=sequence)
+    assert entry.refused == [("a", DropReason.SUPERSEDED)] * 49, "or pictures would pile up while workers are busy"
+    looks.pop()()
+    assert [of.frame.id.sequence for of in entry.started] == [49]
 
 
 class Crowd:

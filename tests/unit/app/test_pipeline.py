@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from framepilot.contract.desired import Delivery
 from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.line import Line
+from framepilot_app.modules.pipeline import Pipeline
+from framepilot_app.modules.work import Workers
 from support.eventually import eventually
-from support.fake_engine import FakeCompiled, declared, lane
+from support.fake_engine import FakeCompiled, declared, frame, graph, journey, lane, module
 from support.running_modules import RunningModules
 
 RAISES, NOT_A_NUMBER = 13, 14
@@ -37,8 +39,8 @@ class Running(RunningModules):
 
     def __init__(self, delivery: Delivery, objective_s: float = 1000.0) -> None:
         super().__init__("s/s", [declared("a", size=4, wait_ms=1), declared("b", size=2, wait_ms=1)], workers=3)
-        for module in self.modules.values():
-            module.switch(lane(FakeCompiled(moody), module=module.name))
+        for each in self.modules.values():
+            each.switch(lane(FakeCompiled(moody), module=each.name))
         self.outcomes = []
         self.line = Line(self.outcomes.append)
         self.frames = self.inlet(self.line, delivery, objective_s, window=6)
@@ -155,3 +157,25 @@ def test_an_output_that_the_decoder_stumbles_over_costs_its_frame_and_no_other()
     assert dropped.reason is DropReason.ERROR
     assert dropped.detail.startswith("module 'a', version 2: ")
     assert isinstance(after, Delivered)
+
+
+def test_what_several_services_want_of_a_frame_is_prepared_in_one_go_and_wakes_the_device_once():
+    woken, ran = [], []
+
+    class Noted(Workers):
+        def submit(self, task):
+            ran.append(task)
+
+    pipeline = Pipeline(Noted(1), lambda: woken.append(True))
+    first, second = frame(), frame(1)
+    modules = [module(service=f"s/{number}") for number in range(20)]
+    for each in modules:
+        for of in (first, second):
+            pipeline.start(journey(of, graph(each)))
+    assert len(ran) == 2, "one for each frame"
+    for task in ran:
+        task()
+    assert [each.queued for each in modules] == [2] * 20
+    assert len(woken) == 2
+    pipeline.start(journey(first, graph(modules[0])))
+    assert len(ran) == 3, "who comes when it has begun is not forgotten"

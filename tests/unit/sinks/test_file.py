@@ -43,6 +43,19 @@ def test_a_file_that_somebody_removed_or_moved_is_begun_anew(tmp_path, end):
     sink.close()
 
 
+def test_a_pipe_that_nobody_reads_is_an_error_and_holds_nobody_up(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(SinkError, match="No such device"):
+        FileSink(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink = FileSink(path)
+    sink.write([b"read"])
+    assert os.read(reader, 99) == b"read\n"
+    sink.close()
+    os.close(reader)
+
+
 def test_a_file_that_would_grow_beyond_its_size_is_put_aside_and_some_are_kept(tmp_path):
     path = tmp_path / "events.jsonl"
     sink = FileSink(path, Rotation(size_bytes=30, keep=2))

@@ -11,6 +11,7 @@ from framepilot_app.sinks.backoff import LONGEST_S, retry_delay
 from framepilot_app.sinks.bounded import Limits
 from framepilot_app.sinks.file import FileSink
 from framepilot_app.sinks.outbox import Loss, Outbox
+from framepilot_app.sinks.round import Round
 from framepilot_app.sinks.sink import RefusedError, SinkError
 from framepilot_app.sinks.spool import Spool, SpoolError
 from framepilot_app.sinks.spooler import Spooler
@@ -262,6 +263,24 @@ def test_a_receiver_that_refuses_is_not_taken_for_well_while_there_is_nothing_to
     outbox.offer(b"1")
     eventually(lambda: events.state is SinkState.CONNECTED)
     events.close()
+
+
+def test_of_two_sinks_that_one_thread_writes_one_may_fail_and_the_other_one_goes_on():
+    going_round, broken, whole = Round("test"), MemorySink(), MemorySink()
+    broken.broken = "the disk is full"
+    failing, others = Outbox(), Outbox()
+    failed = writer(broken, failing, going_round=going_round, jitter=lambda: 1.0)
+    good = writer(whole, others, going_round=going_round)
+    failing.offer(b"kept")
+    eventually(lambda: failed.state is SinkState.FAILED)
+    offer(others, numbered(100))
+    eventually(lambda: others.counts().written == 100)
+    good.close()
+    assert whole.lines == numbered(100)
+    broken.broken = None
+    eventually(lambda: failing.counts().written == 1)
+    failed.close()
+    assert broken.lines == [b"kept"]
 
 
 def test_the_threads_of_a_closed_sink_are_gone(tmp_path):

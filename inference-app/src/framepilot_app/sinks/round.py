@@ -77,6 +77,6 @@ class Round:
                 if turns:
                     return turns
                 self._asleep = True
-                self._changed.wait(min(self._due.values()) - now)
+                self._changed.wait(min(min(self._due.values()) - now, threading.TIMEOUT_MAX))
                 self._asleep = False
             return None
