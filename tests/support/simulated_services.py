@@ -21,6 +21,7 @@ from framepilot_app.frames import Delivered, Dropped, DropReason
 from framepilot_app.modules.device import DeviceThread, ItemsDropped
 from framepilot_app.modules.gate import Gate
 from framepilot_app.modules.graph import Graph
+from framepilot_app.modules.joint import Part
 from framepilot_app.modules.journey import Journey
 from framepilot_app.modules.lane import Lane, Version
 from framepilot_app.modules.module import Module
@@ -165,10 +166,10 @@ class World:
 
     def _ran(self, of: Module, lane: Lane, items: list[Item], seconds: float) -> None:
         self._busy = False
+        self._device._charge(self.now - seconds, [(Part(of, lane, items), seconds)])
         lane.observe(len(items), seconds)
         of.over_limit += lane.ran_alone(self.now - seconds, len(items), seconds)
         self.device_s[of.service] += seconds
-        self._device._charge(self.now - seconds, [(of.service, seconds)])
         self._at(self.now + self._worker_s, lambda: self._done(of, lane, items))
         self._look()
 

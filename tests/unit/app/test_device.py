@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from framepilot.scheduling.latency import LatencyModel
-from framepilot_app.modules.device import BatchDone, DeviceThread, ItemsDropped
+from framepilot_app.modules.device import STOOD_STILL, BatchDone, DeviceThread, ItemsDropped
+from framepilot_app.modules.joint import Part
 from framepilot_app.modules.loadings import Loading
 from framepilot_app.modules.preprocess import Prepared, prepare
 from framepilot_app.modules.queue import Item
@@ -234,3 +235,21 @@ def test_a_batch_that_cannot_be_prepared_costs_only_itself():
         assert device.thread.alive
     failed = [done.items for done in results if isinstance(done.outputs, Exception)]
     assert [[item.prepared for item in items] for items in failed] == [[odd]]
+
+
+def test_what_the_machine_stood_still_for_is_not_held_against_whoever_ran_then():
+    now = [100.0]
+    first, second = module(FakeCompiled(), service="s/first"), module(FakeCompiled(), service="s/second")
+    device = DeviceThread(torch.device("cpu"), one_by_one(lambda _: None), lambda _: None, clock=lambda: now[0])
+    device.set_modules((first, second))
+
+    def part(of) -> Part:
+        return Part(of, of.lane, [None])
+
+    device._shares.look(["s/first", "s/second"], ["s/first", "s/second"])
+    device._charge(now[0], [(part(first), 60.0)])
+    usual_s = first.lane.latency.seconds(1)
+    # By then the other one has had what counts of it.
+    device._charge(now[0], [(part(second), STOOD_STILL * usual_s)])
+    assert device._shares.turn("s/first") == pytest.approx(device._shares.turn("s/second"))
+    assert device.used_s == pytest.approx({"s/first": 60.0, "s/second": STOOD_STILL * usual_s}), "accounts are in full"

@@ -35,6 +35,10 @@ from framepilot_app.modules.together import Ready, Together, Waiting
 LOADING_LOOK_S: Final = 0.002
 """How often it looks whether a candidate may go on."""
 
+STOOD_STILL: Final = 10.0
+"""A batch that takes so many times as long as usual was held up by the machine, which may have stood still: for its
+service's turn no more of it counts. A model that became slow so suddenly counts in full as soon as that is usual."""
+
 HEARTBEAT_S: Final = 0.5
 """The longest the thread sleeps: its heartbeat is never older than this plus one batch or step."""
 
@@ -233,14 +237,14 @@ class DeviceThread:
             for part in to_blame:
                 self.together.expelled[part.lane] = first_line(error)
             if to_blame:
-                self._charge(started_at, ((part.module.service, seconds / len(to_blame)) for part in to_blame))
+                self._charge(started_at, [(part, seconds / len(to_blame)) for part in to_blame])
             else:
                 self.together.give_up(first_line(error))
             return
         seconds = sum(each.seconds for each in done)
         self._account(started_at, seconds)
         self._hand_over()
-        self._charge(started_at, ((each.part.module.service, each.seconds) for each in done))
+        self._charge(started_at, [(each.part, each.seconds) for each in done])
         for each in done:
             each.part.module.over_limit += each.part.lane.time_limit.ran_with_others(each.seconds)
             each.part.lane.observe(len(each.part.items), each.seconds, seconds - each.seconds)
@@ -266,7 +270,7 @@ class DeviceThread:
         outputs = self._try(lane, items)
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
-        self._charge(started_at, [(module.service, seconds)])
+        self._charge(started_at, [(part, seconds)])
         if not isinstance(outputs, Exception):
             lane.observe(len(items), seconds)
         module.over_limit += lane.ran_alone(started_at, len(items), seconds)
@@ -281,13 +285,17 @@ class DeviceThread:
         self._ran_at = started_at + seconds
         self.busy_s += seconds
 
-    def _charge(self, began_at: float, used: Iterable[tuple[str, float]]) -> None:
-        """Seconds of the device's time, from then on, that services have to answer for."""
+    def _charge(self, began_at: float, used: Iterable[tuple[Part, float]]) -> None:
+        """Seconds of the device's time, from then on, that services have to answer for; before what they took is
+        learned from."""
         charged: dict[str, float] = {}
-        for service, seconds in used:
+        in_turn: dict[str, float] = {}
+        for part, seconds in used:
+            service, usual_s = part.module.service, part.lane.latency.seconds(len(part.items))
             charged[service] = charged.get(service, 0.0) + seconds
+            in_turn[service] = in_turn.get(service, 0.0) + min(seconds, STOOD_STILL * usual_s)
             self.used_s[service] = self.used_s.get(service, 0.0) + seconds
-        self._shares.charge(charged)
+        self._shares.charge(in_turn)
         self._limits.charge(began_at, charged)
 
     def _execute_one_by_one(self, module: Module, lane: Lane, items: list[Item]) -> None:
@@ -303,7 +311,7 @@ class DeviceThread:
         outputs = self._try(lane, [item])
         seconds = self._clock() - started_at
         self._account(started_at, seconds)
-        self._charge(started_at, [(module.service, seconds)])
+        self._charge(started_at, [(Part(module, lane, [item]), seconds)])
         module.over_limit += lane.ran_alone(started_at, 1, seconds)
         self._hand_over()
         self._on_done([BatchDone(module, lane, [item], started_at, seconds, outputs)])
