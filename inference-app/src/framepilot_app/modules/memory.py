@@ -3,9 +3,9 @@ memory goes back to the system.
 
 Python's garbage collector looks at everything again whenever enough that is new has survived, and holds the interpreter
 meanwhile. What a hundred models are made of it would go through for a tenth of a second and more, every few seconds
-under load, and find nothing: what a model holds is in no reference cycle. So what is there once things have settled is taken out of
-its sight. The C library keeps what was freed, and a swapped model would leave its size behind, as would a stream what
-its reader and decoder used.
+under load, and find nothing: what a model holds is in no reference cycle. So what is there once things have settled is
+taken out of its sight. The C library keeps what was freed, and a swapped model would leave its size behind, as would a
+stream what its reader and decoder used.
 """
 
 from __future__ import annotations
