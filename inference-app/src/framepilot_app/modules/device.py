@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -288,12 +289,12 @@ class DeviceThread:
     def _charge(self, began_at: float, used: Iterable[tuple[Part, float]]) -> None:
         """Seconds of the device's time, from then on, that services have to answer for; before what they took is
         learned from."""
-        charged: dict[str, float] = {}
-        in_turn: dict[str, float] = {}
+        charged: defaultdict[str, float] = defaultdict(float)
+        in_turn: defaultdict[str, float] = defaultdict(float)
         for part, seconds in used:
             service, usual_s = part.module.service, part.lane.latency.seconds(len(part.items))
-            charged[service] = charged.get(service, 0.0) + seconds
-            in_turn[service] = in_turn.get(service, 0.0) + min(seconds, STOOD_STILL * usual_s)
+            charged[service] += seconds
+            in_turn[service] += min(seconds, STOOD_STILL * usual_s)
             self.used_s[service] = self.used_s.get(service, 0.0) + seconds
         self._shares.charge(in_turn)
         self._limits.charge(began_at, charged)

@@ -1,4 +1,4 @@
-"""A frame's way through one service: prepare, (device thread), decode, the next modules, and out.
+"""A frame's way through a service: prepare, (device thread), decode, the next modules, and out.
 
 Every step runs on a worker and ends by queueing the next one; the device thread stands between `_prepare` and
 `_decode`. Whatever goes wrong on the way drops the frame with its reason, after all of it has come back.
@@ -37,7 +37,7 @@ class _Visit:
 
 
 class Pipeline:
-    """The steps of one service. Bound to no graph: every journey brings its own."""
+    """The steps of all services of an instance. Bound to no graph: every journey brings its own."""
 
     def __init__(
         self,

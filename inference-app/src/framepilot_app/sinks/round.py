@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -28,9 +27,8 @@ class Turn(Protocol):
 class Round:
     """Thread-safe. The thread is there while anybody takes turns."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[Turn, float] = {}
         self._called: dict[Turn, None] = {}
@@ -46,10 +44,11 @@ class Round:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def call(self, turn: Turn) -> None:
-        """There is something to be done for one of those that take turns, or may be."""
+        """There may be something to be done for one of those that take turns; who takes none any more is not kept."""
         with self._changed:
-            self._called[turn] = None
-            self._wake()
+            if turn in self._due:
+                self._called[turn] = None
+                self._wake()
 
     def _wake(self) -> None:
         """Once, however many call before it is awake."""
@@ -71,7 +70,7 @@ class Round:
         """Whose turn it is, as soon as it is anybody's; None: nobody takes turns any more."""
         with self._changed:
             while self._due:
-                now = self._clock()
+                now = time.monotonic()
                 turns = [turn for turn, at in self._due.items() if at <= now or turn in self._called]
                 self._called.clear()
                 if turns:
